@@ -1,5 +1,6 @@
-// Replays a fuzzer's corpus as a test: every file of the folder given goes once through the fuzz target, and so does
-// the empty input. A crash, a sanitizer's report or a missing corpus fails the test.
+// Replays a fuzzer's corpus as a test: every file of the folder given goes once through the fuzz
+// target, and so does the empty input. A crash, a sanitizer's report or a missing corpus fails the
+// test.
 #include <dirent.h>
 
 #include <cstdint>
@@ -25,7 +26,8 @@ int main(int argc, char** argv) {
   while (const dirent* entry = readdir(folder)) {
     if (entry->d_name[0] == '.') continue;
     std::ifstream file(std::string(argv[1]) + "/" + entry->d_name, std::ios::binary);
-    const std::string data((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    const std::string data((std::istreambuf_iterator<char>(file)),
+                           std::istreambuf_iterator<char>());
     LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(data.data()), data.size());
     ++replayed;
   }

@@ -1,5 +1,5 @@
-// Call: what a caller allows, handed down through everything that may wait: a deadline and a way to ask whether the
-// caller has gone. Any thread; the callback must outlive the call.
+// Call: what a caller allows, handed down through everything that may wait: a deadline and a way to
+// ask whether the caller has gone. Any thread; the callback must outlive the call.
 #pragma once
 
 #include <functional>
@@ -16,7 +16,8 @@ struct Call {
 
   // Ok, Cancelled or DeadlineExceeded; waiting code asks at least every 100 ms.
   absl::Status Check() const {
-    if (absl::Now() >= deadline) return absl::DeadlineExceededError("the caller's deadline has passed");
+    if (absl::Now() >= deadline)
+      return absl::DeadlineExceededError("the caller's deadline has passed");
     if (cancelled()) return absl::CancelledError("the caller has gone");
     return absl::OkStatus();
   }

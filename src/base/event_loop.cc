@@ -39,7 +39,8 @@ absl::Status EventLoop::Add(int fd, uint32_t events, Ready ready) {
   struct epoll_event event = {};
   event.events = events;
   event.data.fd = fd;
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return ErrnoStatus("epoll_ctl add ", fd);
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0)
+    return ErrnoStatus("epoll_ctl add ", fd);
   entries_[fd] = std::make_shared<Entry>(Entry{std::move(ready)});
   return absl::OkStatus();
 }
@@ -48,7 +49,8 @@ absl::Status EventLoop::Change(int fd, uint32_t events) {
   struct epoll_event event = {};
   event.events = events;
   event.data.fd = fd;
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) != 0) return ErrnoStatus("epoll_ctl change ", fd);
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) != 0)
+    return ErrnoStatus("epoll_ctl change ", fd);
   return absl::OkStatus();
 }
 
@@ -87,10 +89,13 @@ void EventLoop::Run() {
 
 int EventLoop::WaitMillis(absl::Duration limit) const {
   constexpr int64_t kForever = -1;
-  int64_t millis = limit == absl::InfiniteDuration() ? kForever : std::max<int64_t>(0, absl::ToInt64Milliseconds(limit));
+  int64_t millis = limit == absl::InfiniteDuration()
+                       ? kForever
+                       : std::max<int64_t>(0, absl::ToInt64Milliseconds(limit));
   if (!timers_.empty()) {
     // Rounded up: waking a moment early would spin.
-    const int64_t until = std::max<int64_t>(0, (timers_.begin()->first - MonotonicNanos() + 999'999) / 1'000'000);
+    const int64_t until =
+        std::max<int64_t>(0, (timers_.begin()->first - MonotonicNanos() + 999'999) / 1'000'000);
     millis = millis == kForever ? until : std::min(millis, until);
   }
   return static_cast<int>(std::min<int64_t>(millis, 1 << 30));
@@ -99,8 +104,9 @@ int EventLoop::WaitMillis(absl::Duration limit) const {
 void EventLoop::RunOnce(absl::Duration limit) {
   std::array<struct epoll_event, 64> ready;
   const int count = epoll_wait(epoll_.get(), ready.data(), ready.size(), WaitMillis(limit));
-  // Entries are looked up by number for each event, and held while called: a callback may remove any of them. A
-  // descriptor that was closed and reopened within the round gets at worst one spurious call.
+  // Entries are looked up by number for each event, and held while called: a callback may remove
+  // any of them. A descriptor that was closed and reopened within the round gets at worst one
+  // spurious call.
   for (int i = 0; i < count; ++i) {
     const auto found = entries_.find(ready[i].data.fd);
     if (found == entries_.end()) continue;

@@ -1,5 +1,6 @@
-// EventLoop: one epoll instance with descriptors, timers and a wake-up for other threads. Run() and every callback stay
-// on one thread; Post() and Stop() may be called from any. Descriptors are borrowed: Remove() before closing one.
+// EventLoop: one epoll instance with descriptors, timers and a wake-up for other threads. Run() and
+// every callback stay on one thread; Post() and Stop() may be called from any. Descriptors are
+// borrowed: Remove() before closing one.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,8 @@ class EventLoop {
 
   static absl::StatusOr<std::unique_ptr<EventLoop>> Create();
 
-  // Calls ready whenever fd has one of these events (level-triggered; EPOLLHUP and EPOLLERR always).
+  // Calls ready whenever fd has one of these events (level-triggered; EPOLLHUP and EPOLLERR
+  // always).
   absl::Status Add(int fd, uint32_t events, Ready ready);
   absl::Status Change(int fd, uint32_t events);
   // Safe inside a callback, also for another descriptor that is ready in the same round.
@@ -59,7 +61,8 @@ class EventLoop {
   std::multimap<int64_t, Timer> timers_;  // by monotonic nanoseconds
   TimerId next_timer_ = 1;
   bool stopped_ = false;
-  std::mutex posted_mutex_;  // the one lock here; std::mutex keeps the monitor free of absl's synchronization
+  std::mutex posted_mutex_;  // the one lock here; std::mutex keeps the monitor free of absl's
+                             // synchronization
   std::vector<std::function<void()>> posted_;
 };
 

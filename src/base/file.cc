@@ -71,15 +71,18 @@ absl::Status WriteExisting(const std::string& path, std::string_view data) {
   }
 }
 
-absl::Status ReplaceFile(const std::string& path, std::string_view data, mode_t mode, Durability durability) {
+absl::Status ReplaceFile(const std::string& path, std::string_view data, mode_t mode,
+                         Durability durability) {
   static std::atomic<uint64_t> counter{0};
   const std::string draft = Cat(path, ".new-", getpid(), "-", counter.fetch_add(1));
   absl::Status status = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(UniqueFd fd, OpenFile(draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode));
     if (fchmod(fd.get(), mode) != 0) return ErrnoStatus("chmod ", draft);
     RETURN_IF_ERROR(WriteAll(fd.get(), data, draft));
-    if (durability == Durability::kSurvivesPower && fsync(fd.get()) != 0) return ErrnoStatus("fsync ", draft);
-    if (rename(draft.c_str(), path.c_str()) != 0) return ErrnoStatus("rename ", draft, " to ", path);
+    if (durability == Durability::kSurvivesPower && fsync(fd.get()) != 0)
+      return ErrnoStatus("fsync ", draft);
+    if (rename(draft.c_str(), path.c_str()) != 0)
+      return ErrnoStatus("rename ", draft, " to ", path);
     return absl::OkStatus();
   }();
   if (!status.ok()) {
@@ -112,38 +115,82 @@ absl::Status MakeFolders(const std::string& path, mode_t mode) {
 
 namespace {
 
-absl::Status RemoveTreeOn(int parent_fd, const std::string& name, dev_t device) {
-  if (unlinkat(parent_fd, name.c_str(), 0) == 0 || errno == ENOENT) return absl::OkStatus();
-  if (errno != EISDIR && errno != EPERM) return ErrnoStatus("unlink ", name);
-  UniqueFd fd(openat(parent_fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd.valid()) return errno == ENOENT ? absl::OkStatus() : ErrnoStatus("open ", name);
-  struct stat info;
-  if (fstat(fd.get(), &info) != 0) return ErrnoStatus("stat ", name);
-  if (info.st_dev != device) {
-    return absl::FailedPreconditionError(Cat("remove ", name, ": another file system is mounted there"));
+// Removes one tree with bounded stack and descriptors, however deep a container has nested it:
+// what lies deeper than kMaxDepth is first moved up to the tree's own top folder.
+class TreeRemover {
+ public:
+  static absl::Status Remove(int parent_fd, const std::string& name) {
+    struct stat info;
+    if (fstatat(parent_fd, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
+      return errno == ENOENT ? absl::OkStatus() : ErrnoStatus("stat ", name);
+    }
+    TreeRemover remover(info.st_dev);
+    return remover.RemoveEntry(parent_fd, name, 0);
   }
-  std::unique_ptr<DIR, int (*)(DIR*)> folder(fdopendir(fd.get()), closedir);
-  if (folder == nullptr) return ErrnoStatus("opendir ", name);
-  const int folder_fd = fd.release();
-  // Names first, then removal: readdir may miss entries of a folder that shrinks under it.
-  std::vector<std::string> entries;
-  while (const dirent* entry = readdir(folder.get())) {
-    const std::string_view entry_name = entry->d_name;
-    if (entry_name != "." && entry_name != "..") entries.emplace_back(entry_name);
+
+ private:
+  static constexpr int kMaxDepth = 64;
+
+  explicit TreeRemover(dev_t device) : device_(device) {}
+
+  absl::Status RemoveEntry(int parent_fd, const std::string& name, int depth) {
+    if (unlinkat(parent_fd, name.c_str(), 0) == 0 || errno == ENOENT) return absl::OkStatus();
+    if (errno != EISDIR && errno != EPERM) return ErrnoStatus("unlink ", name);
+    if (depth > kMaxDepth) {
+      const std::string moved = Cat(".moved-up-", moved_++);
+      if (renameat(parent_fd, name.c_str(), top_fd_, moved.c_str()) == 0) return absl::OkStatus();
+      return ErrnoStatus("rename ", name);
+    }
+    RETURN_IF_ERROR(RemoveContent(parent_fd, name, depth));
+    if (unlinkat(parent_fd, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) {
+      return ErrnoStatus("rmdir ", name);
+    }
+    return absl::OkStatus();
   }
-  for (const std::string& entry : entries) RETURN_IF_ERROR(Annotate(RemoveTreeOn(folder_fd, entry, device), name));
-  if (unlinkat(parent_fd, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) return ErrnoStatus("rmdir ", name);
-  return absl::OkStatus();
-}
+
+  absl::Status RemoveContent(int parent_fd, const std::string& name, int depth) {
+    UniqueFd fd(openat(parent_fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!fd.valid()) return errno == ENOENT ? absl::OkStatus() : ErrnoStatus("open ", name);
+    struct stat info;
+    if (fstat(fd.get(), &info) != 0) return ErrnoStatus("stat ", name);
+    if (info.st_dev != device_) {
+      return absl::FailedPreconditionError(
+          Cat("remove ", name, ": another file system is mounted there"));
+    }
+    if (depth == 0) top_fd_ = fd.get();
+    while (true) {
+      ASSIGN_OR_RETURN(const std::vector<std::string> entries, Names(fd.get(), name));
+      for (const std::string& entry : entries) {
+        RETURN_IF_ERROR(RemoveEntry(fd.get(), entry, depth + 1));
+      }
+      // The top folder may have got new entries meanwhile: those that were moved up.
+      if (depth > 0 || entries.empty()) return absl::OkStatus();
+    }
+  }
+
+  // All names first, then removal: readdir may miss entries of a folder that shrinks under it.
+  static absl::StatusOr<std::vector<std::string>> Names(int folder_fd, const std::string& name) {
+    UniqueFd copy(openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    std::unique_ptr<DIR, int (*)(DIR*)> folder(fdopendir(copy.get()), closedir);
+    if (folder == nullptr) return ErrnoStatus("open ", name);
+    copy.release();
+    std::vector<std::string> names;
+    while (const dirent* entry = readdir(folder.get())) {
+      const std::string_view entry_name = entry->d_name;
+      if (entry_name != "." && entry_name != "..") names.emplace_back(entry_name);
+    }
+    return names;
+  }
+
+  const dev_t device_;
+  int top_fd_ = -1;
+  uint64_t moved_ = 0;
+};
 
 }  // namespace
 
 absl::Status RemoveTreeAt(int folder_fd, const std::string& name) {
-  struct stat info;
-  if (fstatat(folder_fd, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
-    return errno == ENOENT ? absl::OkStatus() : ErrnoStatus("stat ", name);
-  }
-  return RemoveTreeOn(folder_fd, name, info.st_dev);
+  return TreeRemover::Remove(folder_fd, name);
 }
 
 absl::Status RemoveTree(const std::string& path) {
@@ -155,7 +202,9 @@ absl::Status RemoveFile(const std::string& path) {
   return ErrnoStatus("unlink ", path);
 }
 
-bool PathExists(const std::string& path) { return faccessat(AT_FDCWD, path.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0; }
+bool PathExists(const std::string& path) {
+  return faccessat(AT_FDCWD, path.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
 
 std::string BaseName(std::string_view path) {
   while (path.size() > 1 && path.back() == '/') path.remove_suffix(1);

@@ -1,5 +1,5 @@
-// Files and folders: whole-file reads with a bound, atomic replacement, folder trees. Paths are trusted (crisp's own);
-// for paths inside a container's root use kernel/rooted_path.h. Any thread.
+// Files and folders: whole-file reads with a bound, atomic replacement, folder trees. Paths are
+// trusted (crisp's own); for paths inside a container's root use kernel/rooted_path.h. Any thread.
 #pragma once
 
 #include <sys/types.h>
@@ -52,7 +52,8 @@ bool PathExists(const std::string& path);
 std::string BaseName(std::string_view path);
 std::string FolderOf(std::string_view path);
 std::string JoinPath(std::string_view folder, std::string_view name);
-// Lexically: no ".", "..", or doubled slash; an absolute path stays absolute and never climbs above "/".
+// Lexically: no ".", "..", or doubled slash; an absolute path stays absolute and never climbs above
+// "/".
 std::string CleanPath(std::string_view path);
 
 }  // namespace crisp

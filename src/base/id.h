@@ -1,4 +1,5 @@
-// Identifiers: 64 lower-case hex digits from the kernel's random source, for pods and containers. Any thread.
+// Identifiers: 64 lower-case hex digits from the kernel's random source, for pods and containers.
+// Any thread.
 #pragma once
 
 #include <string>

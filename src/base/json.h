@@ -1,4 +1,5 @@
-// JSON from outside: parsing that bounds size and depth and never throws, and typed access with defaults. Any thread.
+// JSON from outside: parsing that bounds size and depth and never throws, and typed access with
+// defaults. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,8 @@ absl::StatusOr<Json> ParseJson(std::string_view text, std::string_view name);
 // The compact text; bytes that are no UTF-8 are replaced.
 std::string JsonText(const Json& value);
 
-// The member if it is there and of the asked type, otherwise the default. For strict checks use JsonMember.
+// The member if it is there and of the asked type, otherwise the default. For strict checks use
+// JsonMember.
 std::string JsonString(const Json& object, std::string_view key, std::string_view fallback = "");
 int64_t JsonInt(const Json& object, std::string_view key, int64_t fallback = 0);
 bool JsonBool(const Json& object, std::string_view key, bool fallback = false);

@@ -11,7 +11,8 @@ absl::Status StartLog(const std::string& level) {
     return absl::InvalidArgumentError(
         Cat("log level \"", level, "\" is unknown; use trace, debug, info, warn, error or off"));
   }
-  auto logger = std::make_shared<spdlog::logger>("crisp", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+  auto logger = std::make_shared<spdlog::logger>(
+      "crisp", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
   logger->set_level(parsed);
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %^%l%$ %v");
   logger->flush_on(spdlog::level::info);

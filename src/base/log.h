@@ -1,5 +1,6 @@
-// The daemon's log: LOG_INFO("pod {} stopped", id) and so on, formatted by fmt, written by spdlog to stderr. Any thread.
-// The monitor does not use this (it has monitor/monitor_log.h): it stays small.
+// The daemon's log: LOG_INFO("pod {} stopped", id) and so on, formatted by fmt, written by spdlog
+// to stderr. Any thread. The monitor does not use this (it has monitor/monitor_log.h): it stays
+// small.
 #pragma once
 
 #include <string>
@@ -9,7 +10,8 @@
 
 namespace crisp {
 
-// Sets level ("trace", "debug", "info", "warn", "error") and the line format; InvalidArgument for another word.
+// Sets level ("trace", "debug", "info", "warn", "error") and the line format; InvalidArgument for
+// another word.
 absl::Status StartLog(const std::string& level);
 
 #define LOG_DEBUG(...) SPDLOG_DEBUG(__VA_ARGS__)

@@ -1,5 +1,6 @@
-// Error plumbing: absl::Status carries the gRPC code that the client shall see and a sentence that says what failed, on
-// which object and why. The macros pass an error up; Errno() turns errno into a Status. Any thread.
+// Error plumbing: absl::Status carries the gRPC code that the client shall see and a sentence that
+// says what failed, on which object and why. The macros pass an error up; Errno() turns errno into
+// a Status. Any thread.
 #pragma once
 
 #include <cerrno>
@@ -11,12 +12,13 @@
 
 namespace crisp {
 
-// The Status for a failed system call: "<what>: <strerror>". ENOENT becomes NotFound, EEXIST AlreadyExists, EACCES and
-// EPERM PermissionDenied, ENOSPC, EDQUOT, EMFILE, ENFILE and ENOMEM ResourceExhausted, EINVAL InvalidArgument,
-// ETIMEDOUT DeadlineExceeded, anything else Internal.
+// The Status for a failed system call: "<what>: <strerror>". ENOENT becomes NotFound, EEXIST
+// AlreadyExists, EACCES and EPERM PermissionDenied, ENOSPC, EDQUOT, EMFILE, ENFILE and ENOMEM
+// ResourceExhausted, EINVAL InvalidArgument, ETIMEDOUT DeadlineExceeded, anything else Internal.
 absl::Status Errno(int error, std::string_view what);
 
-// Errno(errno, "part part ...") where the parts are joined as StrCat does; keeps errno while it joins.
+// Errno(errno, "part part ...") where the parts are joined as StrCat does; keeps errno while it
+// joins.
 template <typename... Parts>
 absl::Status ErrnoStatus(const Parts&... parts) {
   const int error = errno;
@@ -32,11 +34,11 @@ absl::Status WithCode(absl::StatusCode code, const absl::Status& status);
 #define CRISP_CONCAT_INNER(a, b) a##b
 #define CRISP_CONCAT(a, b) CRISP_CONCAT_INNER(a, b)
 
-#define RETURN_IF_ERROR(expression)                               \
-  do {                                                            \
-    if (absl::Status status_ = (expression); !status_.ok()) {     \
-      return status_;                                             \
-    }                                                             \
+#define RETURN_IF_ERROR(expression)                           \
+  do {                                                        \
+    if (absl::Status status_ = (expression); !status_.ok()) { \
+      return status_;                                         \
+    }                                                         \
   } while (false)
 
 #define ASSIGN_OR_RETURN(target, expression) \

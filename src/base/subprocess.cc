@@ -50,12 +50,14 @@ absl::StatusOr<pid_t> Spawn(const ProcessRequest& request, int in, int out, int 
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &defaults);
   posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 
   std::vector<char*> argv = Pointers(request.argv);
   std::vector<char*> environment = Pointers(request.environment);
   pid_t pid = -1;
-  const int error = posix_spawn(&pid, argv[0], &actions, &attributes, argv.data(), environment.data());
+  const int error =
+      posix_spawn(&pid, argv[0], &actions, &attributes, argv.data(), environment.data());
   if (error != 0) return Errno(error, Cat("run ", request.argv[0]));
   return pid;
 }
@@ -93,7 +95,8 @@ absl::StatusOr<ProcessResult> RunProcess(const ProcessRequest& request, const Ca
   in.read_end.reset();
   out.write_end.reset();
   err.write_end.reset();
-  for (const UniqueFd* fd : {&in.write_end, &out.read_end, &err.read_end}) fcntl(fd->get(), F_SETFL, O_NONBLOCK);
+  for (const UniqueFd* fd : {&in.write_end, &out.read_end, &err.read_end})
+    fcntl(fd->get(), F_SETFL, O_NONBLOCK);
 
   ProcessResult result;
   std::string_view rest = request.stdin_data;
@@ -101,7 +104,8 @@ absl::StatusOr<ProcessResult> RunProcess(const ProcessRequest& request, const Ca
   absl::Status verdict;
   int wait_status = 0;
   bool exited = false;
-  // A background child may keep the pipes open: once the program itself is gone, only what is there already is read.
+  // A background child may keep the pipes open: once the program itself is gone, only what is there
+  // already is read.
   while (verdict.ok() && !exited) {
     std::array<struct pollfd, 3> waits = {{{in.write_end.get(), POLLOUT, 0},
                                            {out.read_end.get(), POLLIN, 0},
@@ -109,8 +113,10 @@ absl::StatusOr<ProcessResult> RunProcess(const ProcessRequest& request, const Ca
     const bool open = out.read_end.valid() || err.read_end.valid();
     poll(waits.data(), waits.size(), open ? 20 : 1);
     if (waits[0].revents != 0) Feed(in.write_end, rest);
-    if (waits[1].revents != 0) Drain(out.read_end, result.stdout_data, request.max_output_bytes, result.truncated);
-    if (waits[2].revents != 0) Drain(err.read_end, result.stderr_data, request.max_output_bytes, result.truncated);
+    if (waits[1].revents != 0)
+      Drain(out.read_end, result.stdout_data, request.max_output_bytes, result.truncated);
+    if (waits[2].revents != 0)
+      Drain(err.read_end, result.stderr_data, request.max_output_bytes, result.truncated);
     exited = waitpid(pid, &wait_status, WNOHANG) == pid;
     verdict = call.Check();
   }
@@ -120,14 +126,16 @@ absl::StatusOr<ProcessResult> RunProcess(const ProcessRequest& request, const Ca
     }
     return Annotate(verdict, Cat("run ", request.argv[0]));
   }
-  for (auto [fd, data] : {std::pair(&out.read_end, &result.stdout_data), std::pair(&err.read_end, &result.stderr_data)}) {
+  for (auto [fd, data] : {std::pair(&out.read_end, &result.stdout_data),
+                          std::pair(&err.read_end, &result.stderr_data)}) {
     size_t before;
     do {
       before = data->size();
       if (fd->valid()) Drain(*fd, *data, request.max_output_bytes, result.truncated);
     } while (fd->valid() && data->size() != before);
   }
-  result.exit_code = WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+  result.exit_code =
+      WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
   return result;
 }
 

@@ -1,5 +1,5 @@
-// RunProcess: runs another program to its end with posix_spawn (the daemon is threaded and never forks), feeds it stdin,
-// collects bounded output, kills it at the deadline. Any thread; blocks.
+// RunProcess: runs another program to its end with posix_spawn (the daemon is threaded and never
+// forks), feeds it stdin, collects bounded output, kills it at the deadline. Any thread; blocks.
 #pragma once
 
 #include <string>
@@ -24,8 +24,8 @@ struct ProcessResult {
   bool truncated = false;
 };
 
-// Ok however the program exited. NotFound if it is absent, PermissionDenied if it is no program, DeadlineExceeded or
-// Cancelled (process group killed and reaped) as the call says.
+// Ok however the program exited. NotFound if it is absent, PermissionDenied if it is no program,
+// DeadlineExceeded or Cancelled (process group killed and reaped) as the call says.
 absl::StatusOr<ProcessResult> RunProcess(const ProcessRequest& request, const Call& call);
 
 }  // namespace crisp

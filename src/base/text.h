@@ -1,6 +1,6 @@
-// Text: Cat() joins strings and numbers as absl::StrCat does, and Split() cuts. They exist because Debian's Abseil has a
-// string_view of its own, so absl::StrCat and absl::StrSplit refuse std::string_view, which crisp uses everywhere. Any
-// thread.
+// Text: Cat() joins strings and numbers as absl::StrCat does, and Split() cuts. They exist because
+// Debian's Abseil has a string_view of its own, so absl::StrCat and absl::StrSplit refuse
+// std::string_view, which crisp uses everywhere. Any thread.
 #pragma once
 
 #include <string>
