@@ -1,0 +1,107 @@
+// PodRuntime: the life of pods and containers, one method per CRI verb (facts: the CRI's own
+// comments in api/cri.proto). Any thread may call any verb; those that wait honour the Call. Lists
+// and statuses answer from immutable snapshots and never wait. Every method is in a file named
+// after its verb. The Status that a verb returns carries the gRPC code for the client. An id may be
+// any unique prefix; an ambiguous one is InvalidArgument.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "api/cri.pb.h"
+#include "base/call.h"
+#include "base/json.h"
+
+namespace crisp {
+
+namespace v1 = ::runtime::v1;
+
+class Database;
+class EventHub;
+class ImageStore;
+class NetworkChoice;
+struct PodState;
+
+struct PodOptions {
+  std::string root = "/var/lib/crisp";
+  std::string state = "/run/crisp";
+  std::string netns_dir =
+      "/run/netns";  // where network namespaces are pinned, as "crisp-<first 32 of the pod's id>"
+  std::string monitor_path;  // the program crisp-monitor
+  std::string cgroup_root = "/sys/fs/cgroup";
+  std::string seccomp_profile_root =
+      "/var/lib/kubelet/seccomp";                    // informative: localhost_ref is absolute
+  std::vector<std::string> runtime_handlers = {""};  // names that RunPodSandbox accepts
+  uint64_t log_line_max = 16384;  // content bytes of one line of a container's log
+  uint64_t shm_bytes = 64 << 20;  // size of a pod's /dev/shm
+};
+
+class PodRuntime {
+ public:
+  // Opens the tables, then recovers: rolls half-done work forward or back, finds the monitors that
+  // still run, takes over the exits of the time in between and sweeps what no record names. One
+  // damaged record is set aside, never an error. Everything borrowed outlives the PodRuntime.
+  static absl::StatusOr<std::unique_ptr<PodRuntime>> Open(PodOptions options, Database& database,
+                                                          ImageStore& images,
+                                                          NetworkChoice& networks);
+  // Leaves pods and containers running.
+  ~PodRuntime();
+  PodRuntime(const PodRuntime&) = delete;
+  PodRuntime& operator=(const PodRuntime&) = delete;
+
+  absl::StatusOr<v1::RunPodSandboxResponse> RunPodSandbox(const v1::RunPodSandboxRequest& request,
+                                                          const Call& call);
+  absl::StatusOr<v1::StopPodSandboxResponse> StopPodSandbox(
+      const v1::StopPodSandboxRequest& request, const Call& call);
+  absl::StatusOr<v1::RemovePodSandboxResponse> RemovePodSandbox(
+      const v1::RemovePodSandboxRequest& request, const Call& call);
+  absl::StatusOr<v1::PodSandboxStatusResponse> PodSandboxStatus(
+      const v1::PodSandboxStatusRequest& request, const Call& call);
+  absl::StatusOr<v1::ListPodSandboxResponse> ListPodSandbox(
+      const v1::ListPodSandboxRequest& request, const Call& call);
+
+  absl::StatusOr<v1::CreateContainerResponse> CreateContainer(
+      const v1::CreateContainerRequest& request, const Call& call);
+  absl::StatusOr<v1::StartContainerResponse> StartContainer(
+      const v1::StartContainerRequest& request, const Call& call);
+  absl::StatusOr<v1::StopContainerResponse> StopContainer(const v1::StopContainerRequest& request,
+                                                          const Call& call);
+  absl::StatusOr<v1::RemoveContainerResponse> RemoveContainer(
+      const v1::RemoveContainerRequest& request, const Call& call);
+  absl::StatusOr<v1::ContainerStatusResponse> ContainerStatus(
+      const v1::ContainerStatusRequest& request, const Call& call);
+  absl::StatusOr<v1::ListContainersResponse> ListContainers(
+      const v1::ListContainersRequest& request, const Call& call);
+
+  absl::StatusOr<v1::ExecSyncResponse> ExecSync(const v1::ExecSyncRequest& request,
+                                                const Call& call);
+  absl::StatusOr<v1::ReopenContainerLogResponse> ReopenContainerLog(
+      const v1::ReopenContainerLogRequest& request, const Call& call);
+
+  // The same lists in messages of a bounded size, each item exactly once, no empty message. send
+  // returns false when the client has gone.
+  absl::Status StreamPodSandboxes(
+      const v1::StreamPodSandboxesRequest& request,
+      const std::function<bool(const v1::StreamPodSandboxesResponse&)>& send, const Call& call);
+  absl::Status StreamContainers(
+      const v1::StreamContainersRequest& request,
+      const std::function<bool(const v1::StreamContainersResponse&)>& send, const Call& call);
+
+  // Why no pod could be run just now (the monitor's program is missing, ...); ok otherwise. For
+  // Status' RuntimeReady.
+  absl::Status Ready() const;
+  // What Status tells with verbose under "config": stateDir, root, cgroup version and so on.
+  Json Facts() const;
+  // Container events, for GetContainerEvents.
+  EventHub& events();
+
+ private:
+  explicit PodRuntime(std::unique_ptr<PodState> state);
+  std::unique_ptr<PodState> state_;
+};
+
+}  // namespace crisp
