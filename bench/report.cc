@@ -1,0 +1,125 @@
+#include "bench/report.h"
+
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <thread>
+
+#include "absl/strings/str_format.h"
+#include "base/text.h"
+
+namespace crisp {
+
+namespace {
+
+using nlohmann::json;
+
+json ToJson(const Summary& summary, double yardstick) {
+  json value = {{"count", summary.count},
+                {"median_ms", summary.median_ms},
+                {"p95_ms", summary.p95_ms},
+                {"min_ms", summary.min_ms},
+                {"max_ms", summary.max_ms}};
+  if (yardstick > 0) value["median_y"] = summary.median_ms / yardstick;
+  return value;
+}
+
+std::string Cell(const json& summary) {
+  std::string text = absl::StrFormat("%.2f / %.2f", summary["median_ms"].get<double>(),
+                                     summary["p95_ms"].get<double>());
+  if (summary.contains("median_y"))
+    absl::StrAppendFormat(&text, "  %.2f Y", summary["median_y"].get<double>());
+  return text;
+}
+
+std::string Row(const std::string& name, const std::vector<std::string>& cells) {
+  std::string row = absl::StrFormat("%-28s", name);
+  for (const std::string& cell : cells) absl::StrAppendFormat(&row, "  %-30s", cell);
+  while (row.back() == ' ') row.pop_back();
+  return row + "\n";
+}
+
+// The names of all targets' latencies, in the order of the first target that has them.
+std::vector<std::string> RowNames(const json& targets) {
+  std::vector<std::string> names;
+  for (const json& target : targets) {
+    for (const json& entry : target["latency"]) {
+      const std::string name = entry["name"];
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    }
+  }
+  return names;
+}
+
+std::string LatencyCell(const json& target, const std::string& name) {
+  for (const json& entry : target["latency"]) {
+    if (entry["name"] == name) return Cell(entry);
+  }
+  return "-";
+}
+
+std::string MemoryRows(const json& targets) {
+  std::vector<std::string> daemon, per_pod, idle;
+  for (const json& target : targets) {
+    const json memory = target["facts"].value("memory", json::object());
+    if (!memory.contains("pods")) {
+      for (auto* row : {&daemon, &per_pod, &idle}) row->push_back("-");
+      continue;
+    }
+    const int64_t kib = memory.value("daemon", json::object()).value("pss_kib", int64_t{0});
+    daemon.push_back(absl::StrFormat("%.1f MiB (%d pods)", static_cast<double>(kib) / 1024,
+                                     memory["pods"].get<int>()));
+    per_pod.push_back(absl::StrFormat("%.0f KiB", memory["pss_kib_per_pod"].get<double>()));
+    idle.push_back(
+        absl::StrFormat("%.2f %%", target["facts"]["idle"].value("processor_percent", 0.0)));
+  }
+  return Row("PSS of the daemon", daemon) + Row("PSS of helpers per pod", per_pod) +
+         Row("processor when idle", idle);
+}
+
+}  // namespace
+
+json Report(const std::vector<Target*>& targets, const Samples& yardstick) {
+  utsname host{};
+  uname(&host);
+  const double y = yardstick.Median("yardstick");
+  json report = {{"kernel", host.release},
+                 {"processors", std::thread::hardware_concurrency()},
+                 {"targets", json::array()}};
+  for (const auto& [name, summary] : yardstick.Summaries()) report[name] = ToJson(summary, 0);
+  for (Target* target : targets) {
+    json latency = json::array();
+    for (const auto& [name, summary] : target->samples().Summaries()) {
+      json entry = ToJson(summary, y);
+      entry["name"] = name;
+      latency.push_back(entry);
+    }
+    report["targets"].push_back(
+        {{"name", target->name()}, {"facts", target->facts()}, {"latency", latency}});
+  }
+  return report;
+}
+
+std::string Table(const json& report) {
+  std::string text;
+  if (report.contains("yardstick"))
+    text += Cat("Y = crun run of a static program: ", Cell(report["yardstick"]), " ms\n");
+  text += "Latencies in milliseconds: median / p95, and the median in Y\n\n";
+  const json& targets = report["targets"];
+  std::vector<std::string> heads;
+  for (const json& target : targets)
+    heads.push_back(Cat(target["name"].get<std::string>(), " (",
+                        target["facts"].value("runtime", ""), " ",
+                        target["facts"].value("version", ""), ")"));
+  text += Row("", heads);
+  for (const std::string& name : RowNames(targets)) {
+    std::vector<std::string> cells;
+    for (const json& target : targets) cells.push_back(LatencyCell(target, name));
+    text += Row(name, cells);
+  }
+  return text + MemoryRows(targets);
+}
+
+}  // namespace crisp

@@ -1,0 +1,2 @@
+// The yardstick's program: linked statically, does nothing.
+int main() { return 0; }
