@@ -1,0 +1,216 @@
+#include "kernel/namespace.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/vfs.h>
+
+#include <algorithm>
+#include <cstring>
+#include <system_error>
+#include <thread>
+
+#include "absl/cleanup/cleanup.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "base/text.h"
+
+namespace crisp {
+namespace {
+
+// The order in which the namespaces are pinned: PinNamespaces undoes in any order.
+int CloneFlag(NamespaceKind kind) {
+  switch (kind) {
+    case NamespaceKind::kNetwork:
+      return CLONE_NEWNET;
+    case NamespaceKind::kIpc:
+      return CLONE_NEWIPC;
+    case NamespaceKind::kUts:
+      return CLONE_NEWUTS;
+  }
+  return 0;
+}
+
+const char* ThreadLink(NamespaceKind kind) {
+  switch (kind) {
+    case NamespaceKind::kNetwork:
+      return "/proc/thread-self/ns/net";
+    case NamespaceKind::kIpc:
+      return "/proc/thread-self/ns/ipc";
+    case NamespaceKind::kUts:
+      return "/proc/thread-self/ns/uts";
+  }
+  return "";
+}
+
+bool StartsWith(std::string_view text, std::string_view prefix) {
+  return text.substr(0, prefix.size()) == prefix;
+}
+
+// Which namespace a sysctl of this name belongs to; 0 if to none that a pod has of its own.
+int FlagOfSysctl(std::string_view name) {
+  if (StartsWith(name, "net.")) return CLONE_NEWNET;
+  if (StartsWith(name, "kernel.shm") || StartsWith(name, "kernel.msg") || name == "kernel.sem" ||
+      StartsWith(name, "fs.mqueue.")) {
+    return CLONE_NEWIPC;
+  }
+  if (name == "kernel.domainname") return CLONE_NEWUTS;
+  return 0;
+}
+
+// Dots separate, except that a name with a slash ("net/ipv4/conf/eth0.1/forwarding") has slashes as
+// separators.
+absl::StatusOr<std::string> SysctlPath(const std::string& name) {
+  std::string path = name;
+  if (path.find('/') == std::string::npos) std::replace(path.begin(), path.end(), '.', '/');
+  for (const std::string_view part : Split(path, '/')) {
+    if (part.empty() || part == "." || part == "..") {
+      return absl::InvalidArgumentError(Cat("sysctl \"", name, "\" has no valid name"));
+    }
+  }
+  return Cat("/proc/sys/", path);
+}
+
+absl::Status WriteSysctls(const std::map<std::string, std::string>& sysctls, int flags) {
+  for (const auto& [name, value] : sysctls) {
+    std::string dotted = name;
+    const size_t slash = dotted.find_first_of("./");
+    if (slash != std::string::npos && dotted[slash] == '/')
+      std::replace(dotted.begin(), dotted.end(), '/', '.');
+    const int flag = FlagOfSysctl(dotted);
+    if (flag == 0) {
+      return absl::InvalidArgumentError(Cat(
+          "sysctl ", name, " belongs to no namespace of a pod: it would change the whole host"));
+    }
+    if ((flags & flag) == 0) {
+      return absl::InvalidArgumentError(
+          Cat("sysctl ", name, " needs a ",
+              flag == CLONE_NEWNET   ? "network"
+              : flag == CLONE_NEWIPC ? "IPC"
+                                     : "UTS",
+              " namespace of the pod's own, but the pod uses the host's"));
+    }
+    ASSIGN_OR_RETURN(const std::string path, SysctlPath(name));
+    if (const absl::Status status = WriteExisting(path, value); !status.ok()) {
+      const bool mine = absl::IsNotFound(status) || absl::IsInvalidArgument(status);
+      return WithCode(mine ? absl::StatusCode::kInvalidArgument : status.code(),
+                      Annotate(status, Cat("setting sysctl ", name, " to \"", value, "\"")));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status BringLoopbackUp() {
+  UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return ErrnoStatus("opening a socket in the new network namespace");
+  ifreq request = {};
+  std::strcpy(request.ifr_name, "lo");
+  request.ifr_flags = IFF_UP | IFF_RUNNING | IFF_LOOPBACK;
+  if (ioctl(fd.get(), SIOCSIFFLAGS, &request) != 0)
+    return ErrnoStatus("bringing lo up in the new network namespace");
+  return absl::OkStatus();
+}
+
+absl::Status Pin(NamespaceKind kind, const std::string& path) {
+  RETURN_IF_ERROR(UnpinNamespace(path));
+  ASSIGN_OR_RETURN(UniqueFd file, OpenFile(path, O_RDONLY | O_CREAT | O_EXCL, 0444));
+  if (mount(ThreadLink(kind), path.c_str(), nullptr, MS_BIND, nullptr) != 0) {
+    const absl::Status status = ErrnoStatus("pinning a namespace at ", path);
+    unlink(path.c_str());
+    return status;
+  }
+  return absl::OkStatus();
+}
+
+// On a thread of its own, which ends in the namespaces it made.
+absl::Status MakeAndPin(const std::vector<PinRequest>& requests, const std::string& hostname,
+                        const std::map<std::string, std::string>& sysctls) {
+  int flags = 0;
+  for (const PinRequest& request : requests) flags |= CloneFlag(request.kind);
+  if (unshare(flags) != 0) return ErrnoStatus("making the pod's namespaces");
+  if ((flags & CLONE_NEWNET) != 0) RETURN_IF_ERROR(BringLoopbackUp());
+  if ((flags & CLONE_NEWUTS) != 0 && !hostname.empty() &&
+      sethostname(hostname.data(), hostname.size()) != 0) {
+    return ErrnoStatus("setting the pod's hostname to \"", hostname, "\"");
+  }
+  RETURN_IF_ERROR(WriteSysctls(sysctls, flags));
+  size_t pinned = 0;
+  absl::Cleanup unpin = [&] {
+    while (pinned > 0) UnpinNamespace(requests[--pinned].path).IgnoreError();
+  };
+  for (; pinned < requests.size(); ++pinned) {
+    RETURN_IF_ERROR(Pin(requests[pinned].kind, requests[pinned].path));
+  }
+  std::move(unpin).Cancel();
+  return absl::OkStatus();
+}
+
+// Runs task on a thread that is thrown away afterwards.
+absl::Status OnOwnThread(const std::function<absl::Status()>& task) {
+  absl::Status result;
+  try {
+    std::thread thread([&] { result = task(); });
+    thread.join();
+  } catch (const std::system_error& error) {
+    return absl::ResourceExhaustedError(Cat("starting a thread: ", error.what()));
+  }
+  return result;
+}
+
+}  // namespace
+
+absl::Status PinNamespaces(const std::vector<PinRequest>& requests, const std::string& hostname,
+                           const std::map<std::string, std::string>& sysctls) {
+  if (requests.empty() && sysctls.empty()) return absl::OkStatus();
+  return OnOwnThread([&] { return MakeAndPin(requests, hostname, sysctls); });
+}
+
+absl::Status UnpinNamespace(const std::string& path) {
+  // A pin may have been made more than once by tries that were interrupted; a plain file answers
+  // EINVAL.
+  while (umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) {
+  }
+  if (errno != EINVAL && errno != ENOENT) return ErrnoStatus("unpinning namespace ", path);
+  return RemoveFile(path);
+}
+
+bool IsPinnedNamespace(const std::string& path) {
+  struct statfs facts;
+  return statfs(path.c_str(), &facts) == 0 && facts.f_type == NSFS_MAGIC;
+}
+
+absl::Status PrepareNetnsFolder(const std::string& folder) {
+  RETURN_IF_ERROR(MakeFolders(folder));
+  // Two daemons, or an `ip netns add`, at the same time would each stack a mount: one at a time.
+  ASSIGN_OR_RETURN(UniqueFd lock, OpenFile(folder, O_RDONLY | O_DIRECTORY));
+  if (flock(lock.get(), LOCK_EX) != 0) return ErrnoStatus("locking ", folder);
+  if (mount("", folder.c_str(), "none", MS_SHARED | MS_REC, nullptr) == 0) return absl::OkStatus();
+  if (errno != EINVAL) return ErrnoStatus("making ", folder, " a shared mount");
+  // Not a mount point yet.
+  if (mount(folder.c_str(), folder.c_str(), "none", MS_BIND | MS_REC, nullptr) != 0) {
+    return ErrnoStatus("mounting ", folder, " on itself");
+  }
+  if (mount("", folder.c_str(), "none", MS_SHARED | MS_REC, nullptr) != 0) {
+    return ErrnoStatus("making ", folder, " a shared mount");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status InNamespace(int netns_fd, const std::function<absl::Status()>& task) {
+  return OnOwnThread([&]() -> absl::Status {
+    if (setns(netns_fd, CLONE_NEWNET) != 0) {
+      const absl::Status status = ErrnoStatus("entering a network namespace");
+      return absl::IsInvalidArgument(status)
+                 ? WithCode(absl::StatusCode::kFailedPrecondition, status)
+                 : status;
+    }
+    return task();
+  });
+}
+
+}  // namespace crisp
