@@ -1,0 +1,88 @@
+// ContainerIo: the monitor's side of one container's stdin, stdout and stderr: pipes or a terminal,
+// read as they come and written to the log. Reading never stops while someone can write, whatever
+// becomes of the log. One thread; owns its descriptors, borrows loop and scratch memory.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "base/event_loop.h"
+#include "base/unique_fd.h"
+#include "kernel/terminal.h"
+#include "monitor/log_file.h"
+#include "monitor/log_line.h"
+#include "monitor/read_buffer.h"
+
+namespace crisp {
+
+class ContainerIo {
+ public:
+  struct Options {
+    bool terminal = false;    // the terminal comes later, by TakeTerminal()
+    bool stdin_pipe = false;  // otherwise the container's stdin is /dev/null
+    std::string log_path;     // empty: output is dropped
+    size_t line_max = kDefaultLogLineBytes;
+  };
+
+  // What the container's process gets; -1: /dev/null, or the terminal.
+  struct ChildEnds {
+    UniqueFd in, out, err;
+  };
+
+  // Opens the log, makes the pipes and begins to read.
+  static absl::StatusOr<std::unique_ptr<ContainerIo>> Create(EventLoop& loop, ReadBuffer& buffer,
+                                                             const Options& options);
+  ~ContainerIo();
+
+  // For the launcher, once; they must be closed when the process is launched, or the pipes never
+  // end.
+  ChildEnds TakeChildEnds() { return std::move(child_ends_); }
+
+  // The terminal's controlling side: from now on it is stdin, and its output stdout.
+  absl::Status TakeTerminal(UniqueFd controller);
+  absl::Status Resize(TerminalSize size);
+
+  // Logs all that was written until now, also the unfinished end of a line. Called when the
+  // container's process has ended: it does not wait for the end of what others may still write.
+  void Drain();
+
+  absl::Status ReopenLog() { return log_.Reopen(); }
+
+  // The end of the container's stdin that is written to; -1 without one.
+  int stdin_end() const { return terminal_.valid() ? terminal_.get() : stdin_.get(); }
+  void CloseStdin() { stdin_.reset(); }
+
+  // Nobody can write any more.
+  bool ended() const { return !out_.fd.valid() && !err_.fd.valid() && !terminal_.valid(); }
+
+ private:
+  struct Output {
+    Output(std::string_view name, size_t line_max, bool drops_return)
+        : cutter(name, line_max, drops_return) {}
+    UniqueFd fd;
+    LineCutter cutter;
+  };
+
+  ContainerIo(EventLoop& loop, ReadBuffer& buffer, const Options& options, LogFile log);
+  absl::Status OpenPipe(Output& output, UniqueFd& child_end);
+  absl::Status WatchOutput(int fd, Output& output);
+  int FdOf(const Output& output) const;
+  size_t ReadOnce(Output& output);
+  void DrainOutput(Output& output);
+  void End(Output& output);
+
+  EventLoop& loop_;
+  ReadBuffer& buffer_;
+  LogFile log_;
+  const WriteLines write_;
+  Output out_;
+  Output err_;
+  ChildEnds child_ends_;
+  UniqueFd stdin_;
+  UniqueFd terminal_;
+  UniqueFd terminal_keeper_;
+};
+
+}  // namespace crisp

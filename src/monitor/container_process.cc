@@ -1,0 +1,187 @@
+#include "monitor/container_process.h"
+
+#include <signal.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "base/status.h"
+#include "monitor/clock.h"
+#include "monitor/exit_record.h"
+#include "monitor/monitor_log.h"
+#include "monitor/process_signal.h"
+
+namespace crisp {
+namespace {
+
+constexpr int kStartErrorCode = 128;
+constexpr size_t kMaxMessageBytes = 4096;
+
+RootfsPlan PlanOf(const monitor::StartContainer& request) {
+  RootfsPlan plan;
+  plan.present = request.has_rootfs();
+  const monitor::Rootfs& rootfs = request.rootfs();
+  plan.lower.assign(rootfs.lower().begin(), rootfs.lower().end());
+  plan.upper = rootfs.upper();
+  plan.work = rootfs.work();
+  plan.options.assign(rootfs.options().begin(), rootfs.options().end());
+  return plan;
+}
+
+}  // namespace
+
+ContainerProcess::ContainerProcess(const MonitorParts& parts,
+                                   const monitor::StartContainer& request)
+    : parts_(parts),
+      id_(request.container_id()),
+      bundle_(request.bundle()),
+      cgroup_path_(request.cgroup_path()) {}
+
+ContainerProcess::~ContainerProcess() {
+  if (pid_ > 0 && !exited()) parts_.reaper.Forget(pid_);
+}
+
+absl::Status ContainerProcess::Start(const monitor::StartContainer& request, Callbacks callbacks) {
+  callbacks_ = std::move(callbacks);
+  const absl::Status status = Launch(request);
+  if (!status.ok()) FailStart(status);
+  return status;
+}
+
+absl::Status ContainerProcess::Launch(const monitor::StartContainer& request) {
+  ContainerIo::Options io_options;
+  io_options.terminal = request.terminal();
+  io_options.stdin_pipe = request.stdin();
+  io_options.log_path = request.log_path();
+  if (request.log_line_max() > 0) io_options.line_max = request.log_line_max();
+  ASSIGN_OR_RETURN(io_, ContainerIo::Create(parts_.loop, parts_.buffer, io_options));
+
+  ContainerIo::ChildEnds ends = io_->TakeChildEnds();
+  StartRequest start;
+  start.container_id = id_;
+  start.bundle = bundle_;
+  start.cgroup_path = cgroup_path_;
+  start.rootfs = PlanOf(request);
+  start.io = {ends.in.get(), ends.out.get(), ends.err.get(), request.terminal()};
+  start.seccomp_bpf = request.seccomp_bpf();
+  ASSIGN_OR_RETURN(crisp::Launch launch, parts_.launcher.Start(start));
+
+  pid_ = launch.pid;
+  pidfd_ = std::move(launch.pidfd);
+  parts_.reaper.Watch(pid_, [this](int wait_status) { ProcessEnded(wait_status); });
+  pending_.emplace(parts_.loop, std::move(launch),
+                   [this](Outcome outcome) { LaunchEnded(std::move(outcome)); });
+  return pending_->Watch();
+}
+
+void ContainerProcess::LaunchEnded(Outcome outcome) {
+  pending_.reset();
+  absl::Status status = outcome.status;
+  if (status.ok() && outcome.terminal.valid()) {
+    status = io_->TakeTerminal(std::move(outcome.terminal));
+  }
+  if (!status.ok()) {
+    FailStart(status);
+  } else {
+    started_at_ = UnixNanos();
+  }
+  if (callbacks_.started) std::exchange(callbacks_.started, nullptr)(status);
+}
+
+void ContainerProcess::FailStart(const absl::Status& status) {
+  pending_.reset();
+  Kill();
+  if (pid_ > 0) parts_.reaper.Forget(pid_);
+  io_.reset();
+  monitor::ExitRecord record;
+  record.set_exit_code(kStartErrorCode);
+  record.set_never_ran(true);
+  record.set_message(std::string(FromAbsl(status.message()).substr(0, kMaxMessageBytes)));
+  Record(std::move(record));
+}
+
+void ContainerProcess::ProcessEnded(int wait_status) {
+  if (pending_.has_value()) {
+    pending_->ProcessEnded();
+    if (exited()) return;
+  }
+  monitor::ExitRecord record;
+  record.set_exit_code(ExitCodeOf(wait_status));
+  // Before anyone hears of the exit and removes the cgroup with its counter.
+  const std::optional<Cgroup> cgroup = ItsCgroup();
+  record.set_oom_killed(record.exit_code() != 0 && cgroup.has_value() && cgroup->OomKills() > 0);
+  io_->Drain();
+  Record(std::move(record));
+  // Without a PID namespace of its own, the container's other processes are still there.
+  if (cgroup.has_value()) {
+    if (const absl::Status status = cgroup->Kill(SIGKILL); !status.ok()) {
+      Report(Cat("kill what container ", id_, " left behind: ", status.message()));
+    }
+  }
+  if (callbacks_.exited) std::exchange(callbacks_.exited, nullptr)();
+}
+
+void ContainerProcess::GiveUp() {
+  if (exited()) return;
+  pending_.reset();
+  parts_.reaper.Forget(pid_);
+  if (io_ != nullptr) io_->Drain();
+  monitor::ExitRecord record;
+  record.set_exit_code(128 + SIGKILL);
+  record.set_message(
+      "it was killed and did not die; the record was written without waiting longer");
+  Record(std::move(record));
+}
+
+void ContainerProcess::Record(monitor::ExitRecord record) {
+  record.set_container_id(id_);
+  record.set_started_at(started_at_);
+  record.set_finished_at(UnixNanos());
+  pidfd_.reset();
+  const absl::Status status = WriteExitRecord(bundle_, record);
+  // The daemon is told all the same; it has its own, durable table.
+  if (!status.ok()) Report(Cat("the exit record of container ", id_, ": ", status.message()));
+  exit_ = std::make_unique<monitor::ExitRecord>(std::move(record));
+}
+
+std::optional<Cgroup> ContainerProcess::ItsCgroup() const {
+  if (parts_.cgroups == nullptr || cgroup_path_.empty()) return std::nullopt;
+  return Cgroup(*parts_.cgroups, cgroup_path_);
+}
+
+absl::Status ContainerProcess::CheckRunning() const {
+  if (running()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      Cat("container ", id_, exited() ? " has exited" : " is still starting"));
+}
+
+absl::Status ContainerProcess::Signal(int signal, bool all) {
+  if (all && !starting()) {
+    if (const std::optional<Cgroup> cgroup = ItsCgroup()) return cgroup->Kill(signal);
+  }
+  RETURN_IF_ERROR(CheckRunning());
+  return Annotate(SignalProcess(pidfd_.get(), signal), Cat("signal container ", id_));
+}
+
+absl::Status ContainerProcess::ReopenLog() {
+  RETURN_IF_ERROR(CheckRunning());
+  return Annotate(io_->ReopenLog(), Cat("reopen the log of container ", id_));
+}
+
+absl::Status ContainerProcess::Resize(TerminalSize size) {
+  RETURN_IF_ERROR(CheckRunning());
+  return Annotate(io_->Resize(size), Cat("resize the terminal of container ", id_));
+}
+
+void ContainerProcess::Kill() {
+  if (pidfd_.valid()) {
+    [[maybe_unused]] const absl::Status killed = SignalProcess(pidfd_.get(), SIGKILL);
+  }
+  const std::optional<Cgroup> cgroup = ItsCgroup();
+  if (!cgroup.has_value()) return;
+  if (const absl::Status status = cgroup->Kill(SIGKILL); !status.ok()) {
+    Report(Cat("kill container ", id_, ": ", status.message()));
+  }
+}
+
+}  // namespace crisp

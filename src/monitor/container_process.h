@@ -1,0 +1,81 @@
+// ContainerProcess: one container from its start to its exit: has its process launched, owns its
+// input and output, and ends with an exit record on disk. One thread.
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "api/monitor.pb.h"
+#include "kernel/cgroup.h"
+#include "monitor/container_io.h"
+#include "monitor/monitor_parts.h"
+#include "monitor/pending_launch.h"
+
+namespace crisp {
+
+class ContainerProcess {
+ public:
+  struct Callbacks {
+    // The end of the start, from the event loop: ok if the program runs, else exit() is set.
+    std::function<void(const absl::Status&)> started;
+    // It ran and has ended: exit() is set and on disk.
+    std::function<void()> exited;
+  };
+
+  ContainerProcess(const MonitorParts& parts, const monitor::StartContainer& request);
+  ~ContainerProcess();
+
+  // Begins the start, of which callbacks.started tells the end. An error ends it at once; then,
+  // too, exit() is set and on disk.
+  absl::Status Start(const monitor::StartContainer& request, Callbacks callbacks);
+
+  const std::string& id() const { return id_; }
+  bool starting() const { return pending_.has_value(); }
+  bool running() const { return started_at_ > 0 && !exited(); }
+  bool exited() const { return exit_ != nullptr; }
+  pid_t pid() const { return pid_; }
+  int pidfd() const { return pidfd_.get(); }
+  int64_t started_at() const { return started_at_; }
+  const monitor::ExitRecord& exit() const { return *exit_; }
+  const std::string& cgroup_path() const { return cgroup_path_; }
+  // Nothing if the container has no cgroup of its own.
+  std::optional<Cgroup> ItsCgroup() const;
+
+  // FailedPrecondition unless it runs; with `all` also afterwards, for what its process left
+  // behind.
+  absl::Status Signal(int signal, bool all);
+  absl::Status ReopenLog();
+  absl::Status Resize(TerminalSize size);
+
+  // Kills all of it, in any state; the exit comes as usual.
+  void Kill();
+  // Records the exit of a process that does not die.
+  void GiveUp();
+
+ private:
+  absl::Status Launch(const monitor::StartContainer& request);
+  void LaunchEnded(Outcome outcome);
+  void ProcessEnded(int wait_status);
+  void FailStart(const absl::Status& status);
+  void Record(monitor::ExitRecord record);
+  absl::Status CheckRunning() const;
+
+  const MonitorParts parts_;
+  const std::string id_;
+  const std::string bundle_;
+  const std::string cgroup_path_;
+  Callbacks callbacks_;
+  std::unique_ptr<ContainerIo> io_;
+  std::optional<PendingLaunch> pending_;
+  pid_t pid_ = 0;
+  UniqueFd pidfd_;
+  int64_t started_at_ = 0;
+  std::unique_ptr<monitor::ExitRecord> exit_;
+};
+
+}  // namespace crisp

@@ -1,0 +1,117 @@
+#include "monitor/exec_process.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <utility>
+
+#include "base/file.h"
+#include "base/status.h"
+#include "monitor/monitor_log.h"
+#include "monitor/process_signal.h"
+
+namespace crisp {
+namespace {
+
+constexpr size_t kMaxProcessBytes = 4 << 20;
+
+// The OCI process object from the memory file that the daemon sent.
+absl::StatusOr<std::string> ReadProcess(int fd) {
+  struct stat info;
+  // Anything but a file could let the whole pod wait.
+  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    return absl::InvalidArgumentError("the exec's process comes in no memory file");
+  }
+  if (lseek(fd, 0, SEEK_SET) != 0) return ErrnoStatus("seek in the exec's process");
+  return ReadFd(fd, "the exec's process", kMaxProcessBytes);
+}
+
+}  // namespace
+
+ExecProcess::ExecProcess(const MonitorParts& parts, const monitor::Exec& request,
+                         uint64_t connection)
+    : parts_(parts),
+      container_id_(request.container_id()),
+      id_(request.exec_id()),
+      connection_(request.end_with_connection() ? connection : 0) {}
+
+ExecProcess::~ExecProcess() {
+  if (pid_ > 0) parts_.reaper.Forget(pid_);
+}
+
+absl::Status ExecProcess::Start(const monitor::Exec& request, const ContainerProcess& container,
+                                std::vector<UniqueFd> descriptors, Callbacks callbacks) {
+  callbacks_ = std::move(callbacks);
+  const bool in_file = request.process_json().empty();
+  const size_t expected = size_t{request.has_stdin()} + size_t{request.has_stdout()} +
+                          size_t{request.has_stderr()} + size_t{in_file};
+  if (descriptors.size() != expected) {
+    return absl::InvalidArgumentError(Cat("exec ", id_, " in container ", container_id_, " names ",
+                                          expected, " descriptors, but ", descriptors.size(),
+                                          " came with it"));
+  }
+  ExecRequest exec;
+  exec.container_id = container_id_;
+  exec.exec_id = id_;
+  exec.container_pidfd = container.pidfd();
+  exec.cgroup_path = container.cgroup_path();
+  exec.seccomp_bpf = request.seccomp_bpf();
+  size_t next = 0;
+  const auto take = [&](bool there) { return there ? descriptors[next++].get() : -1; };
+  exec.io.in = take(request.has_stdin());
+  exec.io.out = take(request.has_stdout());
+  exec.io.err = take(request.has_stderr());
+  exec.io.terminal = request.terminal();
+  if (in_file) {
+    ASSIGN_OR_RETURN(exec.process_json, ReadProcess(descriptors[next].get()));
+  } else {
+    exec.process_json = request.process_json();
+  }
+  ASSIGN_OR_RETURN(Launch launch, parts_.launcher.Exec(exec));
+
+  if (const std::optional<Cgroup> cgroup = container.ItsCgroup()) cgroup_ = cgroup->ForExec(id_);
+  pid_ = launch.pid;
+  pidfd_ = std::move(launch.pidfd);
+  parts_.reaper.Watch(pid_, [this](int wait_status) { ProcessEnded(wait_status); });
+  pending_.emplace(parts_.loop, std::move(launch),
+                   [this](Outcome outcome) { LaunchEnded(std::move(outcome)); });
+  const absl::Status status = pending_->Watch();
+  if (!status.ok()) Kill();
+  return status;
+}
+
+void ExecProcess::LaunchEnded(Outcome outcome) {
+  pending_.reset();
+  // On an error the callback destroys this object: nothing may follow.
+  std::exchange(callbacks_.started, nullptr)(outcome.status, std::move(outcome.terminal));
+}
+
+void ExecProcess::ProcessEnded(int wait_status) {
+  if (pending_.has_value()) {
+    // Told first, as an error means destruction.
+    bool failed = false;
+    callbacks_.started = [&failed, started = std::move(callbacks_.started)](
+                             const absl::Status& status, UniqueFd terminal) {
+      failed = !status.ok();
+      started(status, std::move(terminal));
+    };
+    pending_->ProcessEnded();
+    if (failed) return;
+  }
+  parts_.reaper.Forget(pid_);
+  pid_ = 0;
+  std::exchange(callbacks_.exited, nullptr)(ExitCodeOf(wait_status));
+}
+
+void ExecProcess::Kill() {
+  if (cgroup_.has_value()) {
+    if (const absl::Status status = cgroup_->Kill(SIGKILL); !status.ok()) {
+      Report(Cat("kill exec ", id_, " in container ", container_id_, ": ", status.message()));
+    }
+  }
+  if (pidfd_.valid()) {
+    [[maybe_unused]] const absl::Status killed = SignalProcess(pidfd_.get(), SIGKILL);
+  }
+}
+
+}  // namespace crisp

@@ -1,0 +1,380 @@
+#include "monitor/pod_monitor.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "base/status.h"
+#include "monitor/clock.h"
+#include "monitor/monitor_log.h"
+
+namespace crisp {
+namespace {
+
+// Bounds on what a daemon gone wrong can make the monitor remember.
+constexpr size_t kMaxContainers = 500;
+constexpr size_t kMaxExecs = 500;
+constexpr size_t kMaxLingering = 64;
+constexpr size_t kMaxIdBytes = 128;
+constexpr size_t kMaxLogLineBytes = 1 << 20;
+constexpr int kMaxSignal = 64;
+
+constexpr absl::Duration kKillAgain = absl::Milliseconds(200);
+constexpr absl::Duration kKillPatience = absl::Seconds(10);
+
+// Ids become names of folders, so they may not climb.
+absl::Status CheckId(std::string_view id, std::string_view what) {
+  constexpr std::string_view kAllowed =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+  if (!id.empty() && id.size() <= kMaxIdBytes && id.front() != '.' &&
+      id.find_first_not_of(kAllowed) == std::string_view::npos) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      Cat("the ", what, " id must be 1 to ", kMaxIdBytes, " letters, digits, '_', '-' or '.'"));
+}
+
+bool IsAbsolute(const std::string& path) {
+  return !path.empty() && path.front() == '/' && path.find('\0') == std::string::npos;
+}
+
+}  // namespace
+
+PodMonitor::PodMonitor(const MonitorParts& parts, Identity identity, Outlets outlets)
+    : parts_(parts), identity_(std::move(identity)), outlets_(std::move(outlets)) {}
+
+PodMonitor::~PodMonitor() = default;
+
+void PodMonitor::Handle(uint64_t connection, const monitor::Request& request,
+                        std::vector<UniqueFd> descriptors) {
+  const Caller caller{connection, request.id()};
+  switch (request.verb_case()) {
+    case monitor::Request::kHello:
+      return Hello(caller, request.hello());
+    case monitor::Request::kStart:
+      return Start(caller, request.start());
+    case monitor::Request::kSignal:
+      return Answer(caller, Signal(request.signal()));
+    case monitor::Request::kExec:
+      return Exec(caller, request.exec(), std::move(descriptors));
+    case monitor::Request::kKillExec:
+      return Answer(caller, KillExec(request.kill_exec()));
+    case monitor::Request::kReopenLog:
+      return Answer(caller, Reopen(request.reopen_log()));
+    case monitor::Request::kList: {
+      monitor::Reply reply;
+      FillState(reply);
+      return Answer(caller, std::move(reply));
+    }
+    case monitor::Request::kForget:
+      return Answer(caller, Forget(request.forget()));
+    case monitor::Request::kResize:
+      return Answer(caller, Resize(request.resize()));
+    case monitor::Request::kShutdown:
+      shutdown_callers_.push_back(caller);
+      return ShutDown();
+    case monitor::Request::VERB_NOT_SET:
+      break;
+  }
+  Answer(caller, absl::UnimplementedError("the request holds no verb that this monitor knows"));
+}
+
+void PodMonitor::Answer(const Caller& caller, const absl::Status& status) {
+  monitor::Reply reply;
+  reply.set_code(static_cast<int>(status.code()));
+  reply.set_message(std::string(FromAbsl(status.message())));
+  Answer(caller, std::move(reply));
+}
+
+void PodMonitor::Answer(const Caller& caller, monitor::Reply reply, UniqueFd descriptor) {
+  reply.set_id(caller.request);
+  outlets_.reply(caller.connection, reply, std::move(descriptor));
+}
+
+absl::StatusOr<ContainerProcess*> PodMonitor::Find(const std::string& container_id) {
+  const auto found = containers_.find(container_id);
+  if (found != containers_.end()) return found->second.get();
+  RETURN_IF_ERROR(CheckId(container_id, "container"));
+  return absl::NotFoundError(Cat("the monitor knows no container ", container_id));
+}
+
+void PodMonitor::Hello(const Caller& caller, const monitor::Hello& request) {
+  if (request.protocol() != kMonitorProtocol) {
+    return Answer(
+        caller, absl::FailedPreconditionError(Cat("the monitor speaks protocol ", kMonitorProtocol,
+                                                  ", not ", request.protocol(),
+                                                  "; its pod must be stopped by the crispd that "
+                                                  "started it or an equally old one")));
+  }
+  monitor::Reply reply;
+  reply.set_protocol(kMonitorProtocol);
+  reply.set_pid(identity_.init_pid);
+  reply.set_monitor_pid(getpid());
+  reply.set_pod_id(identity_.pod_id);
+  FillState(reply);
+  Answer(caller, std::move(reply));
+}
+
+void PodMonitor::FillState(monitor::Reply& reply) const {
+  for (const auto& [id, container] : containers_) {
+    monitor::ContainerState& state = *reply.add_containers();
+    state.set_container_id(id);
+    state.set_pid(container->pid());
+    state.set_started_at(container->started_at());
+    state.set_starting(container->starting());
+    state.set_exited(container->exited());
+    if (container->exited()) *state.mutable_exit() = container->exit();
+  }
+  for (const auto& [key, exec] : execs_) {
+    monitor::ExecState& state = *reply.add_execs();
+    state.set_container_id(exec->container_id());
+    state.set_exec_id(exec->id());
+    if (!exec->starting()) state.set_pid(exec->pid());
+  }
+}
+
+absl::Status PodMonitor::CheckStart(const monitor::StartContainer& request) const {
+  const std::string& id = request.container_id();
+  RETURN_IF_ERROR(CheckId(id, "container"));
+  if (shutting_down_) return absl::UnavailableError("the pod is shutting down");
+  if (containers_.contains(id)) {
+    return absl::AlreadyExistsError(Cat("container ", id, " was started before"));
+  }
+  if (containers_.size() >= kMaxContainers) {
+    return absl::ResourceExhaustedError(Cat("the pod has ", kMaxContainers, " containers already"));
+  }
+  if (!IsAbsolute(request.bundle())) {
+    return absl::InvalidArgumentError(Cat("the bundle of container ", id, " is no absolute path"));
+  }
+  if (!request.log_path().empty() && !IsAbsolute(request.log_path())) {
+    return absl::InvalidArgumentError(
+        Cat("the log path of container ", id, " is no absolute path"));
+  }
+  if (request.log_line_max() > kMaxLogLineBytes) {
+    return absl::InvalidArgumentError(
+        Cat("log_line_max of container ", id, " exceeds ", kMaxLogLineBytes, " bytes"));
+  }
+  if (!request.launcher().empty()) {
+    return absl::UnimplementedError(Cat("container ", id, " asks for the launcher ",
+                                        request.launcher(),
+                                        ", but this monitor has the native one alone"));
+  }
+  return absl::OkStatus();
+}
+
+void PodMonitor::Start(const Caller& caller, const monitor::StartContainer& request) {
+  if (const absl::Status status = CheckStart(request); !status.ok()) {
+    return Answer(caller, status);
+  }
+  const auto [place, added] = containers_.emplace(
+      request.container_id(), std::make_unique<ContainerProcess>(parts_, request));
+  ContainerProcess& container = *place->second;
+  ContainerProcess::Callbacks callbacks;
+  callbacks.started = [this, caller, &container](const absl::Status& status) {
+    StartEnded(caller, container, status);
+  };
+  callbacks.exited = [this, &container] {
+    SendExit(container);
+    CheckShutDown();
+  };
+  const absl::Status status = container.Start(request, std::move(callbacks));
+  if (!status.ok()) StartEnded(caller, container, status);
+}
+
+void PodMonitor::StartEnded(const Caller& caller, ContainerProcess& container,
+                            const absl::Status& status) {
+  if (!status.ok()) {
+    Answer(caller, status);
+    SendExit(container);
+    return CheckShutDown();
+  }
+  monitor::Packet event;
+  monitor::ContainerStarted& started = *event.mutable_container_started();
+  started.set_container_id(container.id());
+  started.set_pid(container.pid());
+  started.set_started_at(container.started_at());
+  outlets_.event(event);
+  monitor::Reply reply;
+  reply.set_pid(container.pid());
+  reply.set_started_at(container.started_at());
+  Answer(caller, std::move(reply));
+}
+
+void PodMonitor::SendExit(const ContainerProcess& container) {
+  monitor::Packet event;
+  *event.mutable_container_exited()->mutable_exit() = container.exit();
+  outlets_.event(event);
+}
+
+absl::Status PodMonitor::Signal(const monitor::SignalContainer& request) {
+  ASSIGN_OR_RETURN(ContainerProcess * container, Find(request.container_id()));
+  if (request.signal() < 1 || request.signal() > kMaxSignal) {
+    return absl::InvalidArgumentError(Cat("there is no signal ", request.signal()));
+  }
+  return container->Signal(request.signal(), request.all());
+}
+
+absl::StatusOr<ContainerProcess*> PodMonitor::CheckExec(const monitor::Exec& request) {
+  RETURN_IF_ERROR(CheckId(request.exec_id(), "exec"));
+  ASSIGN_OR_RETURN(ContainerProcess * container, Find(request.container_id()));
+  if (shutting_down_) return absl::UnavailableError("the pod is shutting down");
+  if (!container->running()) {
+    return absl::FailedPreconditionError(
+        Cat("container ", container->id(), " does not run: no exec in it"));
+  }
+  if (execs_.contains({request.container_id(), request.exec_id()})) {
+    return absl::AlreadyExistsError(
+        Cat("container ", container->id(), " has an exec ", request.exec_id(), " already"));
+  }
+  if (execs_.size() >= kMaxExecs) {
+    return absl::ResourceExhaustedError(Cat("the pod has ", kMaxExecs, " execs already"));
+  }
+  return container;
+}
+
+void PodMonitor::Exec(const Caller& caller, const monitor::Exec& request,
+                      std::vector<UniqueFd> descriptors) {
+  const absl::StatusOr<ContainerProcess*> container = CheckExec(request);
+  if (!container.ok()) return Answer(caller, container.status());
+  const ExecKey key{request.container_id(), request.exec_id()};
+  std::unique_ptr<ExecProcess>& exec = execs_[key];
+  exec = std::make_unique<ExecProcess>(parts_, request, caller.connection);
+  ExecProcess::Callbacks callbacks;
+  callbacks.started = [this, caller, key](const absl::Status& status, UniqueFd terminal) {
+    ExecStartEnded(caller, key, status, std::move(terminal));
+  };
+  callbacks.exited = [this, key](int exit_code) { ExecEnded(key, exit_code); };
+  const absl::Status status =
+      exec->Start(request, **container, std::move(descriptors), std::move(callbacks));
+  if (!status.ok()) ExecStartEnded(caller, key, status, UniqueFd());
+}
+
+// Keys come by value where the exec goes: they may be part of it.
+void PodMonitor::ExecStartEnded(const Caller& caller, const ExecKey& key,
+                                const absl::Status& status, UniqueFd terminal) {
+  if (!status.ok()) {
+    const auto ended = execs_.extract(key);
+    return Answer(caller, status);
+  }
+  monitor::Reply reply;
+  reply.set_pid(execs_.at(key)->pid());
+  Answer(caller, std::move(reply), std::move(terminal));
+}
+
+void PodMonitor::ExecEnded(const ExecKey& key, int exit_code) {
+  const auto ended = execs_.extract(key);
+  monitor::Packet event;
+  monitor::ExecExited& exited = *event.mutable_exec_exited();
+  exited.set_container_id(ended.key().first);
+  exited.set_exec_id(ended.key().second);
+  exited.set_exit_code(exit_code);
+  exited.set_finished_at(UnixNanos());
+  outlets_.event(event);
+  RemoveExecCgroups(ended.key());
+}
+
+// What an exec left running keeps its sub-cgroup; such ones are tried again when the next exec
+// ends, and the last go with the container's cgroup.
+void PodMonitor::RemoveExecCgroups(const ExecKey& ended) {
+  lingering_.push_back(ended);
+  if (lingering_.size() > kMaxLingering) lingering_.erase(lingering_.begin());
+  std::erase_if(lingering_, [this](const ExecKey& key) {
+    const auto container = containers_.find(key.first);
+    if (container == containers_.end()) return true;
+    const std::optional<Cgroup> cgroup = container->second->ItsCgroup();
+    return !cgroup.has_value() || cgroup->ForExec(key.second).Remove(absl::ZeroDuration()).ok();
+  });
+}
+
+absl::Status PodMonitor::KillExec(const monitor::KillExec& request) {
+  RETURN_IF_ERROR(CheckId(request.exec_id(), "exec"));
+  const auto exec = execs_.find({request.container_id(), request.exec_id()});
+  if (exec != execs_.end()) {
+    exec->second->Kill();
+    return absl::OkStatus();
+  }
+  // Its process has ended, but what it started may still be there.
+  ASSIGN_OR_RETURN(ContainerProcess * container, Find(request.container_id()));
+  if (const std::optional<Cgroup> cgroup = container->ItsCgroup()) {
+    const Cgroup its_own = cgroup->ForExec(request.exec_id());
+    if (its_own.Exists()) return its_own.Kill(SIGKILL);
+  }
+  return absl::NotFoundError(
+      Cat("container ", request.container_id(), " has no exec ", request.exec_id()));
+}
+
+absl::Status PodMonitor::Reopen(const monitor::ReopenLog& request) {
+  ASSIGN_OR_RETURN(ContainerProcess * container, Find(request.container_id()));
+  return container->ReopenLog();
+}
+
+absl::Status PodMonitor::Forget(const monitor::ForgetContainer& request) {
+  ASSIGN_OR_RETURN(ContainerProcess * container, Find(request.container_id()));
+  if (!container->exited()) {
+    return absl::FailedPreconditionError(
+        Cat("container ", container->id(), " has not exited: it cannot be forgotten"));
+  }
+  containers_.erase(request.container_id());
+  return absl::OkStatus();
+}
+
+absl::Status PodMonitor::Resize(const monitor::ResizeTerminal& request) {
+  ASSIGN_OR_RETURN(ContainerProcess * container, Find(request.container_id()));
+  constexpr uint32_t kMaxSize = std::numeric_limits<uint16_t>::max();
+  if (request.width() == 0 || request.height() == 0 || request.width() > kMaxSize ||
+      request.height() > kMaxSize) {
+    return absl::InvalidArgumentError(
+        Cat("a terminal cannot be ", request.width(), " x ", request.height()));
+  }
+  return container->Resize(
+      {static_cast<uint16_t>(request.width()), static_cast<uint16_t>(request.height())});
+}
+
+void PodMonitor::ConnectionClosed(uint64_t connection) {
+  for (const auto& [key, exec] : execs_) {
+    if (exec->connection() == connection) exec->Kill();
+  }
+}
+
+void PodMonitor::ShutDown() {
+  if (!shutting_down_) {
+    shutting_down_ = true;
+    parts_.loop.After(kKillPatience, [this] { GiveUp(); });
+    KillAll();
+  }
+  CheckShutDown();
+}
+
+void PodMonitor::KillAll() {
+  if (ended_) return;
+  for (const auto& [key, exec] : execs_) exec->Kill();
+  for (const auto& [id, container] : containers_) {
+    if (!container->exited()) container->Kill();
+  }
+  // Again, for a process that was just being made.
+  parts_.loop.After(kKillAgain, [this] { KillAll(); });
+}
+
+void PodMonitor::GiveUp() {
+  for (const auto& [id, container] : containers_) {
+    if (container->exited()) continue;
+    Report(Cat("container ", id, " was killed and did not die: giving it up"));
+    container->GiveUp();
+    SendExit(*container);
+  }
+  CheckShutDown();
+}
+
+void PodMonitor::CheckShutDown() {
+  if (!shutting_down_ || ended_) return;
+  for (const auto& [id, container] : containers_) {
+    if (!container->exited()) return;
+  }
+  ended_ = true;
+  for (const Caller& caller : shutdown_callers_) Answer(caller, absl::OkStatus());
+  outlets_.ended();
+}
+
+}  // namespace crisp
