@@ -1,0 +1,84 @@
+// Launcher: starts a container's first process from an OCI bundle, and further processes in it.
+// Used inside crisp-monitor: one thread, nothing blocks for long, and the process that comes of it
+// is a child of the caller, who reaps it. Descriptors in requests are borrowed. Linked statically:
+// needs base and kernel alone.
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/unique_fd.h"
+
+namespace crisp {
+
+// An overlay to be the root. It is mounted inside the container's own mount namespace, so nothing
+// of it is ever to be unmounted on the host. Not present: config.json's root.path is a ready
+// folder.
+struct RootfsPlan {
+  std::vector<std::string> lower;    // absolute, topmost first
+  std::string upper, work;           // absolute; both empty: a read-only root
+  std::vector<std::string> options;  // "volatile", "metacopy=off"
+  bool present = false;
+};
+
+// -1 is the container's /dev/null. With terminal the three are not used: the launcher makes a
+// pseudo terminal in the container's own devpts and hands its controlling end back.
+struct ProcessIo {
+  int in = -1, out = -1, err = -1;
+  bool terminal = false;
+};
+
+struct StartRequest {
+  std::string container_id;
+  std::string bundle;       // absolute folder with config.json
+  std::string cgroup_path;  // linux.cgroupsPath, which an empty one is read from
+  RootfsPlan rootfs;
+  ProcessIo io;
+  std::string seccomp_bpf;  // file of struct sock_filter; empty: unconfined
+};
+
+struct ExecRequest {
+  std::string container_id;
+  std::string exec_id;  // names the exec's own sub-cgroup; empty: it shares the container's
+  int container_pidfd = -1;
+  std::string cgroup_path;   // the container's
+  std::string process_json;  // OCI "process" object; parsed in the child
+  ProcessIo io;
+  std::string seccomp_bpf;
+};
+
+// A process on its way. `outcome` becomes readable when it was executed or could not be: then call
+// ReadOutcome until it gives one. The process may already be gone by then; reaping pid stays with
+// the caller.
+struct Launch {
+  pid_t pid = -1;
+  UniqueFd pidfd;
+  UniqueFd outcome;
+  // State between two calls of ReadOutcome, and what it calls if the launch failed.
+  bool ready = false;
+  UniqueFd terminal;
+  std::function<void()> undo;
+};
+
+struct Outcome {
+  absl::Status status;  // ok: the program was executed
+  UniqueFd terminal;    // controlling end, when asked for
+};
+
+class Launcher {
+ public:
+  virtual ~Launcher() = default;
+  // Both leave nothing behind if they or the Outcome fail: no process, no cgroup.
+  virtual absl::StatusOr<Launch> Start(const StartRequest& request) = 0;
+  virtual absl::StatusOr<Launch> Exec(const ExecRequest& request) = 0;
+};
+
+// Never blocks; nullopt: not yet. On failure the process has been killed and its cgroup removed.
+std::optional<Outcome> ReadOutcome(Launch& launch);
+
+}  // namespace crisp

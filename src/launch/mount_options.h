@@ -1,0 +1,30 @@
+// MountOptions: the options of one OCI mount, sorted by who they are for: the mount's attributes,
+// its propagation, the file system (fsconfig), or the launcher. OCI runtime-spec, "Linux mount
+// options".
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kernel/mount.h"
+
+namespace crisp {
+
+struct MountOptions {
+  MountChange one;        // ro, nosuid, ...: for this mount
+  MountChange recursive;  // rro, rnosuid, ...: for it and all below
+  uint64_t propagation = 0;
+  bool propagation_recursive = false;
+  bool bind = false;
+  TreeDepth bind_depth = TreeDepth::kOne;
+  bool remount = false;
+  bool copy_up = false;
+  bool read_only = false;               // "ro" or "rro" was the last word
+  std::vector<std::string> filesystem;  // "mode=755", "sync"
+};
+
+// Unimplemented for idmapped mounts.
+absl::StatusOr<MountOptions> ParseMountOptions(const std::vector<std::string>& options);
+
+}  // namespace crisp
