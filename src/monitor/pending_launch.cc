@@ -16,12 +16,20 @@ PendingLaunch::~PendingLaunch() {
 
 absl::Status PendingLaunch::Watch() {
   return loop_.Add(launch_.outcome.get(), EPOLLIN, [this](uint32_t) {
+    // ReadOutcome may close the descriptor, which the loop must have let go before.
+    loop_.Remove(launch_.outcome.get());
     std::optional<Outcome> outcome = ReadOutcome(launch_);
-    if (outcome.has_value()) Finish(*std::move(outcome));
+    if (!outcome.has_value()) {
+      outcome.emplace();
+      outcome->status = Watch();
+      if (outcome->status.ok()) return;
+    }
+    Finish(*std::move(outcome));
   });
 }
 
 void PendingLaunch::ProcessEnded() {
+  loop_.Remove(launch_.outcome.get());
   std::optional<Outcome> outcome = ReadOutcome(launch_);
   if (!outcome.has_value()) {
     outcome.emplace();
@@ -31,8 +39,6 @@ void PendingLaunch::ProcessEnded() {
 }
 
 void PendingLaunch::Finish(Outcome outcome) {
-  loop_.Remove(launch_.outcome.get());
-  launch_.outcome.reset();
   // done may destroy this object, and with it done_.
   const Done done = std::move(done_);
   done(std::move(outcome));
