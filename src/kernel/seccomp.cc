@@ -203,4 +203,9 @@ absl::StatusOr<std::string> CompileSeccomp(const Json& profile) {
   return compiler.Export();
 }
 
+std::string SeccompCompilerVersion() {
+  const scmp_version* version = seccomp_version();
+  return Cat(version->major, ".", version->minor, ".", version->micro);
+}
+
 }  // namespace crisp

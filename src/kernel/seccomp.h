@@ -15,4 +15,7 @@ namespace crisp {
 // names the member of the profile that is wrong.
 absl::StatusOr<std::string> CompileSeccomp(const Json& profile);
 
+// Of libseccomp, "2.5.4": another one may make another program of the same profile.
+std::string SeccompCompilerVersion();
+
 }  // namespace crisp

@@ -1,0 +1,36 @@
+// DaemonLimits: what the daemon itself may hand on to containers and what this kernel can do,
+// probed once at the start. Plain values; any thread.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace crisp {
+
+struct ResourceLimit {
+  std::string type;  // "RLIMIT_NOFILE"
+  uint64_t soft = 0;
+  uint64_t hard = 0;
+};
+
+struct DaemonLimits {
+  std::set<std::string> bounding_capabilities;  // "CAP_CHOWN", ...; of the daemon's bounding set
+  // A lower oom_score_adj than the daemon's own needs CAP_SYS_RESOURCE; below this values are
+  // raised.
+  int min_oom_score_adj = -1000;
+  // What every container gets. Probe() before the daemon raises limits of its own.
+  std::vector<ResourceLimit> rlimits;
+  bool cgroup_v2 = false;           // version 2 alone: containers get a private cgroup namespace
+  bool unified = false;             // version 2 is mounted, alone or beside version 1
+  bool recursive_read_only = true;  // mount_setattr, Linux 5.12
+  bool swap_accounting = true;      // the memory controller limits swap
+  bool apparmor = false;
+  bool selinux = false;
+  std::string hostname;  // of the node
+
+  static DaemonLimits Probe();
+};
+
+}  // namespace crisp
