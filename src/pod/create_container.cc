@@ -1,0 +1,240 @@
+// CreateContainer: checks everything that can be checked, writes the bundle and commits. No
+// process, no mount, no cgroup.
+#include <google/protobuf/util/message_differencer.h>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/time/clock.h"
+#include "base/file.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "oci/spec.h"
+#include "pod/pod_state.h"
+
+namespace crisp {
+namespace {
+
+using google::protobuf::util::MessageDifferencer;
+
+absl::Status CheckRequest(const v1::CreateContainerRequest& request) {
+  if (request.config().metadata().name().empty()) {
+    return absl::InvalidArgumentError("config.metadata.name is empty");
+  }
+  if (request.config().image().image().empty()) {
+    return absl::InvalidArgumentError(
+        Cat("container ", request.config().metadata().name(), ": config.image.image is empty"));
+  }
+  for (const std::string_view part : Split(request.config().log_path(), '/')) {
+    if (part == "..") {
+      return absl::InvalidArgumentError(Cat("container ", request.config().metadata().name(),
+                                            ": log_path ", request.config().log_path(),
+                                            " leads out of the pod's log_directory"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// What users call the image: what they wrote, or a name of it if the request names an id.
+std::string NameOf(const v1::ImageSpec& spec, const ImageRecord& image) {
+  if (!spec.user_specified_image().empty()) return spec.user_specified_image();
+  const std::string_view asked = spec.image();
+  const bool by_id = image.id.starts_with(asked) || image.id.starts_with(Cat("sha256:", asked));
+  if (!by_id) return spec.image();
+  if (!image.repo_tags.empty()) return image.repo_tags[0];
+  return image.repo_digests.empty() ? image.id : image.repo_digests[0];
+}
+
+// One CreateContainer under way; all it makes goes again unless it is kept.
+class ContainerSetup {
+ public:
+  ContainerSetup(PodState& state, PodPointer pod, std::shared_ptr<const ImageRecord> image)
+      : state_(state), pod_(std::move(pod)), image_(std::move(image)) {}
+
+  absl::StatusOr<ContainerPointer> Run(const v1::ContainerConfig& config) {
+    RETURN_IF_ERROR(ReadImage());
+    RETURN_IF_ERROR(FillRecord(config));
+    auto container = std::make_shared<ContainerEntry>(record_, pod_);
+    RETURN_IF_ERROR(state_.Save(*container));
+    absl::Status status = Build();
+    if (status.ok()) {
+      record_.set_phase(record::CONTAINER_READY);
+      container->record.Update([&](record::Container& record) {
+        record = record_;
+        return true;
+      });
+      status = state_.Save(*container);
+    }
+    if (!status.ok()) {
+      if (absl::Status undone = Undo(*container); !undone.ok()) {
+        LOG_ERROR("container {}: {}", record_.id(), undone.ToString());
+      }
+      return status;
+    }
+    return container;
+  }
+
+ private:
+  absl::Status ReadImage() {
+    ASSIGN_OR_RETURN(const Json document, ParseJson(image_->config_json, image_->id));
+    ASSIGN_OR_RETURN(image_config_, ParseImageConfig(document));
+    image_config_.passwd = image_->passwd;
+    image_config_.group = image_->group;
+    return absl::OkStatus();
+  }
+
+  absl::Status FillRecord(const v1::ContainerConfig& config) {
+    const PodRecord pod = pod_->record.Get();
+    record_.set_id(RandomId());
+    record_.set_pod_id(pod_->id);
+    record_.set_phase(record::CONTAINER_CREATING);
+    record_.set_created_at(absl::GetCurrentTimeNanos());
+    *record_.mutable_config() = config;
+    record_.set_image_id(image_->id);
+    record_.set_image_ref(image_->id);
+    record_.set_image_name(NameOf(config.image(), *image_));
+    for (const std::string& folder : image_->layer_folders) record_.add_layers(folder);
+    if (!config.log_path().empty() && !pod->config().log_directory().empty()) {
+      record_.set_log_path(CleanPath(Cat(pod->config().log_directory(), "/", config.log_path())));
+    }
+    ASSIGN_OR_RETURN(*record_.mutable_cgroup_path(),
+                     CgroupPath(pod->config(), pod_->id, record_.id()));
+    const v1::NamespaceMode pids = PidMode(config);
+    record_.set_kill_all(pids == v1::NODE || pids == v1::POD || pids == v1::TARGET);
+    return pids == v1::TARGET ? FindTarget(config) : absl::OkStatus();
+  }
+
+  absl::Status FindTarget(const v1::ContainerConfig& config) {
+    const std::string& id = config.linux().security_context().namespace_options().target_id();
+    absl::StatusOr<ContainerPointer> target = state_.table.FindContainer(id);
+    if (absl::IsNotFound(target.status()) || (target.ok() && (*target)->pod->id != pod_->id)) {
+      return absl::InvalidArgumentError(
+          Cat("namespace_options.target_id: pod ", pod_->id, " has no container ", id));
+    }
+    RETURN_IF_ERROR(target.status());
+    const ContainerRecord record = (*target)->record.Get();
+    if (record->phase() != record::CONTAINER_UP) {
+      return absl::FailedPreconditionError(
+          Cat("namespace_options.target_id: container ", record->id(), " is not running"));
+    }
+    record_.set_target_id(record->id());
+    record_.set_target_pid(record->pid());
+    return absl::OkStatus();
+  }
+
+  absl::Status Build() {
+    const std::string& id = record_.id();
+    const std::string bundle = state_.paths.Bundle(pod_->id, id);
+    RETURN_IF_ERROR(state_.images.Lease(image_->id, id));
+    RETURN_IF_ERROR(MakeFolders(state_.paths.Upper(id), 0755));
+    RETURN_IF_ERROR(MakeFolders(state_.paths.Work(id), 0700));
+    RETURN_IF_ERROR(MakeFolders(Cat(bundle, "/rootfs"), 0711));
+    ASSIGN_OR_RETURN(const std::vector<VolumeMount> volumes, CopyVolumes());
+    const PodRecord pod = pod_->record.Get();
+    ContainerFacts facts;
+    facts.id = id;
+    facts.cgroup_path = record_.cgroup_path();
+    if (record_.target_pid() != 0)
+      facts.target_pid_ns = Cat("/proc/", record_.target_pid(), "/ns/pid");
+    facts.image_volumes = volumes;
+    ASSIGN_OR_RETURN(BuiltSpec spec,
+                     BuildSpec(pod->config(), record_.config(), image_config_, FactsOf(*pod), facts,
+                               state_.limits, *state_.seccomp));
+    *record_.mutable_user() = spec.user;
+    *record_.mutable_resources() = spec.resources;
+    record_.set_stop_signal(spec.stop_signal.cri);
+    record_.set_stop_signal_number(spec.stop_signal.number);
+    record_.set_seccomp_bpf(spec.seccomp_bpf_path);
+    return ReplaceFile(Cat(bundle, "/config.json"), JsonText(spec.config), 0600);
+  }
+
+  absl::StatusOr<std::vector<VolumeMount>> CopyVolumes() {
+    std::vector<VolumeMount> mounts;
+    for (const std::string& path : UncoveredVolumes(record_.config(), image_config_)) {
+      const std::string folder = state_.paths.Volume(record_.id(), mounts.size());
+      RETURN_IF_ERROR(MakeFolders(folder, 0755));
+      RETURN_IF_ERROR(Annotate(CopyFromImage(*image_, path, folder),
+                               Cat("filling the volume ", path, " from image ", image_->id)));
+      mounts.push_back({folder, path});
+    }
+    return mounts;
+  }
+
+  PodFacts FactsOf(const record::Pod& pod) const {
+    PodFacts facts;
+    facts.pod_id = pod.id();
+    if (!HostNetwork(pod)) {
+      facts.netns_path = state_.paths.Netns(pod.id());
+      facts.uts_path = state_.paths.Uts(pod.id());
+    }
+    if (!HostIpc(pod)) {
+      facts.ipc_path = state_.paths.Ipc(pod.id());
+      facts.shm_path = state_.paths.Shm(pod.id());
+    }
+    if (pod.init_pid() != 0) facts.pid_ns_path = Cat("/proc/", pod.init_pid(), "/ns/pid");
+    facts.resolv_conf_path = state_.paths.ResolvConf(pod.id());
+    facts.hosts_path = state_.paths.Hosts(pod.id());
+    facts.hostname_path = state_.paths.Hostname(pod.id());
+    facts.hostname = pod.hostname();
+    return facts;
+  }
+
+  absl::Status Undo(ContainerEntry& container) {
+    absl::Status first = RemoveTree(state_.paths.Bundle(pod_->id, container.id));
+    Keep(first, state_.trash->Throw(state_.paths.Container(container.id)));
+    Keep(first, state_.images.Release(container.id));
+    if (first.ok()) Keep(first, state_.Erase(container));
+    return first;
+  }
+
+  PodState& state_;
+  const PodPointer pod_;
+  const std::shared_ptr<const ImageRecord> image_;
+  ImageConfig image_config_;
+  record::Container record_;
+};
+
+}  // namespace
+
+absl::StatusOr<v1::CreateContainerResponse> PodRuntime::CreateContainer(
+    const v1::CreateContainerRequest& request, const Call& call) {
+  PodState& state = *state_;
+  RETURN_IF_ERROR(CheckRequest(request));
+  ASSIGN_OR_RETURN(const PodPointer pod, state.table.FindPod(request.pod_sandbox_id()));
+  RETURN_IF_ERROR(ValidateContainerConfig(pod->record.Get()->config(), request.config()));
+  const std::string name = ContainerName(request.config().metadata(), pod->id);
+  ASSIGN_OR_RETURN(NameLocks::Held reserved, state.container_names.Acquire(name, call));
+  v1::CreateContainerResponse response;
+  if (const ContainerPointer existing = state.table.ContainerNamed(name)) {
+    const ContainerRecord record = existing->record.Get();
+    // The answer to an earlier request may have been lost on the way.
+    if (record->phase() == record::CONTAINER_READY &&
+        MessageDifferencer::Equals(record->config(), request.config())) {
+      response.set_container_id(existing->id);
+      return response;
+    }
+    return absl::AlreadyExistsError(
+        Cat("container ", request.config().metadata().name(), " of pod ", pod->id, " (attempt ",
+            request.config().metadata().attempt(), ") exists already with id ", existing->id,
+            "; remove it or raise metadata.attempt"));
+  }
+  // Held, so that a StopPodSandbox or RemovePodSandbox comes before or after the whole of it.
+  ASSIGN_OR_RETURN(OperationLock::Held held, pod->operations.Acquire(call, Cat("pod ", pod->id)));
+  if (pod->record.Get()->phase() != record::POD_READY) {
+    return absl::FailedPreconditionError(
+        Cat("pod ", pod->id, " is not ready: no container can be created in it"));
+  }
+  ASSIGN_OR_RETURN(const std::shared_ptr<const ImageRecord> image,
+                   state.images.Find(request.config().image().image()));
+  ContainerSetup setup(state, pod, image);
+  absl::StatusOr<ContainerPointer> container = setup.Run(request.config());
+  if (!container.ok()) {
+    return Annotate(container.status(),
+                    Cat("container ", request.config().metadata().name(), " of pod ", pod->id));
+  }
+  state.table.Add(*container);
+  state.Publish(*pod, (*container)->id, v1::CONTAINER_CREATED_EVENT);
+  response.set_container_id((*container)->id);
+  return response;
+}
+
+}  // namespace crisp

@@ -1,0 +1,69 @@
+#include "base/status.h"
+#include "pod/cri_view.h"
+#include "pod/list_filter.h"
+#include "pod/pod_state.h"
+
+namespace crisp {
+namespace {
+
+// The candidates by the ids of the filter; the rest of it is checked on each.
+absl::StatusOr<std::vector<ContainerPointer>> Candidates(const Table& table,
+                                                         const v1::ContainerFilter& filter) {
+  std::vector<ContainerPointer> containers;
+  std::string pod_id;
+  if (!filter.pod_sandbox_id().empty()) {
+    absl::StatusOr<PodPointer> pod = table.FindPod(filter.pod_sandbox_id());
+    if (absl::IsNotFound(pod.status())) return containers;
+    RETURN_IF_ERROR(pod.status());
+    pod_id = (*pod)->id;
+  }
+  if (!filter.id().empty()) {
+    absl::StatusOr<ContainerPointer> container = table.FindContainer(filter.id());
+    if (absl::IsNotFound(container.status())) return containers;
+    RETURN_IF_ERROR(container.status());
+    if (pod_id.empty() || (*container)->pod->id == pod_id) {
+      containers.push_back(*std::move(container));
+    }
+    return containers;
+  }
+  return pod_id.empty() ? table.Containers() : table.ContainersOf(pod_id);
+}
+
+absl::StatusOr<std::vector<ContainerRecord>> Selected(const Table& table,
+                                                      const v1::ContainerFilter& filter) {
+  ASSIGN_OR_RETURN(const std::vector<ContainerPointer> containers, Candidates(table, filter));
+  std::vector<ContainerRecord> records;
+  for (const ContainerPointer& container : containers) {
+    ContainerRecord record = container->record.Get();
+    if (filter.has_state() && StateOf(*record) != filter.state().state()) continue;
+    if (!HasLabels(record->config().labels(), filter.label_selector())) continue;
+    records.push_back(std::move(record));
+  }
+  return records;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::ListContainersResponse> PodRuntime::ListContainers(
+    const v1::ListContainersRequest& request, const Call&) {
+  ASSIGN_OR_RETURN(const auto records, Selected(state_->table, request.filter()));
+  v1::ListContainersResponse response;
+  for (const ContainerRecord& record : records) *response.add_containers() = ItemOf(*record);
+  return response;
+}
+
+absl::Status PodRuntime::StreamContainers(
+    const v1::StreamContainersRequest& request,
+    const std::function<bool(const v1::StreamContainersResponse&)>& send, const Call& call) {
+  ASSIGN_OR_RETURN(const auto records, Selected(state_->table, request.filter()));
+  MessageBatches<v1::StreamContainersResponse> batches(send, call);
+  for (const ContainerRecord& record : records) {
+    v1::Container item = ItemOf(*record);
+    const size_t bytes = item.ByteSizeLong();
+    *batches.message().add_containers() = std::move(item);
+    RETURN_IF_ERROR(batches.Added(bytes));
+  }
+  return batches.Finish();
+}
+
+}  // namespace crisp

@@ -1,0 +1,55 @@
+// What the list verbs share: label selection, and cutting a list into messages for the stream
+// forms. One thread an object.
+#pragma once
+
+#include <functional>
+
+#include "absl/status/status.h"
+#include "base/call.h"
+#include "google/protobuf/map.h"
+
+namespace crisp {
+
+using LabelMap = google::protobuf::Map<std::string, std::string>;
+
+// Every wanted label is there with this very value.
+inline bool HasLabels(const LabelMap& labels, const LabelMap& wanted) {
+  for (const auto& [key, value] : wanted) {
+    const auto found = labels.find(key);
+    if (found == labels.end() || found->second != value) return false;
+  }
+  return true;
+}
+
+// Sends a message as soon as it is big; an empty one never.
+template <typename Message>
+class MessageBatches {
+ public:
+  using Send = std::function<bool(const Message&)>;
+  MessageBatches(const Send& send, const Call& call) : send_(send), call_(call) {}
+
+  Message& message() { return message_; }
+
+  absl::Status Added(size_t bytes) {
+    bytes_ += bytes;
+    return bytes_ < kBatchBytes ? absl::OkStatus() : Finish();
+  }
+
+  absl::Status Finish() {
+    if (bytes_ == 0) return absl::OkStatus();
+    if (absl::Status status = call_.Check(); !status.ok()) return status;
+    if (!send_(message_)) return absl::CancelledError("the client has gone");
+    message_.Clear();
+    bytes_ = 0;
+    return absl::OkStatus();
+  }
+
+ private:
+  static constexpr size_t kBatchBytes = 1 << 20;
+  const Send& send_;
+  const Call& call_;
+  Message message_;
+  size_t bytes_ = 0;
+};
+
+}  // namespace crisp

@@ -1,0 +1,90 @@
+#include "pod/pod_state.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "kernel/namespace.h"
+
+namespace crisp {
+
+PodState::PodState(PodOptions its_options, Database& its_database, ImageStore& its_images,
+                   NetworkChoice& its_networks)
+    : options(std::move(its_options)),
+      paths(options.root, options.state, options.netns_dir),
+      database(its_database),
+      images(its_images),
+      networks(its_networks) {}
+
+PodState::~PodState() {
+  // Connections first, then the thread that serves them; the worker runs out what they left to do.
+  for (const PodPointer& pod : table.Pods()) {
+    if (const auto monitor = pod->monitor()) monitor->Close();
+  }
+  watcher.reset();
+  worker.reset();
+  trash.reset();
+}
+
+absl::Status PodState::Open() {
+  for (const std::string& folder : {options.root, options.state}) {
+    if (folder.empty() || folder[0] != '/') {
+      return absl::InvalidArgumentError(Cat("the folder \"", folder, "\" is no absolute path"));
+    }
+  }
+  RETURN_IF_ERROR(MakeFolders(paths.Containers(), 0711));
+  RETURN_IF_ERROR(MakeFolders(paths.Pods(), 0711));
+  RETURN_IF_ERROR(PrepareNetnsFolder(paths.NetnsFolder()));
+  ASSIGN_OR_RETURN(const std::string boot, ReadFile("/proc/sys/kernel/random/boot_id", 128));
+  boot_id = std::string(Trim(boot));
+  ASSIGN_OR_RETURN(CgroupTree tree, CgroupTree::Detect(options.cgroup_root));
+  cgroups = std::make_unique<CgroupTree>(std::move(tree));
+  limits = DaemonLimits::Probe();
+  ASSIGN_OR_RETURN(seccomp, SeccompCache::Open(paths.Seccomp()));
+  ASSIGN_OR_RETURN(records, RecordStore::Open(database));
+  ASSIGN_OR_RETURN(trash, Trash::Open(paths.Trash()));
+  worker = std::make_unique<Worker>();
+  ASSIGN_OR_RETURN(watcher, ExitWatcher::Start());
+  absl::StatusOr<MonitorProgram> program = MonitorProgram::Open(options.monitor_path);
+  if (program.ok()) {
+    monitor_program = std::make_unique<MonitorProgram>(*std::move(program));
+  } else {
+    // Existing pods go on without it; Status tells that no new one can be run.
+    monitor_error = program.status();
+    LOG_ERROR("no pod can be run: {}", monitor_error.ToString());
+  }
+  return absl::OkStatus();
+}
+
+void Keep(absl::Status& first, const absl::Status& next) {
+  if (next.ok()) return;
+  if (first.ok()) {
+    first = next;
+  } else {
+    LOG_WARN("also: {}", next.ToString());
+  }
+}
+
+bool HostNetwork(const record::Pod& pod) {
+  return pod.config().linux().security_context().namespace_options().network() == v1::NODE;
+}
+
+bool HostIpc(const record::Pod& pod) {
+  return pod.config().linux().security_context().namespace_options().ipc() == v1::NODE;
+}
+
+v1::NamespaceMode PidMode(const v1::ContainerConfig& config) {
+  if (!config.linux().security_context().has_namespace_options()) return v1::CONTAINER;
+  return config.linux().security_context().namespace_options().pid();
+}
+
+v1::NamespaceMode PidMode(const v1::PodSandboxConfig& config) {
+  if (!config.linux().security_context().has_namespace_options()) return v1::CONTAINER;
+  return config.linux().security_context().namespace_options().pid();
+}
+
+bool MayRun(const record::Container& container) {
+  return container.phase() == record::CONTAINER_STARTING ||
+         container.phase() == record::CONTAINER_UP;
+}
+
+}  // namespace crisp

@@ -1,0 +1,141 @@
+// PodState: what the verbs share: options, tables, connections, and the steps that several verbs
+// and the recovery take. Internal to pod/. Any thread; the MonitorEvents arrive on the watcher's
+// thread and hand everything slow to the worker.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "api/record.pb.h"
+#include "base/call.h"
+#include "db/database.h"
+#include "image/image_store.h"
+#include "kernel/cgroup.h"
+#include "kernel/cgroup_tree.h"
+#include "network/network_choice.h"
+#include "oci/daemon_limits.h"
+#include "oci/seccomp_cache.h"
+#include "pod/event_hub.h"
+#include "pod/exit_watcher.h"
+#include "pod/monitor_client.h"
+#include "pod/monitor_program.h"
+#include "pod/paths.h"
+#include "pod/records.h"
+#include "pod/runtime.h"
+#include "pod/table.h"
+#include "pod/trash.h"
+#include "pod/worker.h"
+
+namespace crisp {
+
+struct PodState : public MonitorEvents {
+  PodState(PodOptions options, Database& database, ImageStore& images, NetworkChoice& networks);
+  ~PodState() override;
+  // Opens everything below that can fail. Not yet recovered.
+  absl::Status Open();
+
+  const PodOptions options;
+  const Paths paths;
+  Database& database;
+  ImageStore& images;
+  NetworkChoice& networks;
+  std::string boot_id;
+  std::unique_ptr<CgroupTree> cgroups;
+  DaemonLimits limits;
+  std::unique_ptr<SeccompCache> seccomp;
+  std::unique_ptr<RecordStore> records;
+  std::unique_ptr<MonitorProgram> monitor_program;  // null: see monitor_error
+  absl::Status monitor_error;
+  Table table;
+  NameLocks pod_names;
+  NameLocks container_names;
+  EventHub events;
+  std::unique_ptr<Trash> trash;
+  std::unique_ptr<Worker> worker;
+  std::unique_ptr<ExitWatcher> watcher;
+
+  // --- record_steps.cc: records and their rows ---
+  // Writes the entry's present record, unless its row is erased already.
+  absl::Status Save(PodEntry& pod);
+  absl::Status Save(ContainerEntry& container);
+  // The same soon, for what recovery could find out by itself.
+  void SaveLater(PodPointer pod);
+  void SaveLater(ContainerPointer container);
+  absl::Status Erase(PodEntry& pod);
+  absl::Status Erase(ContainerEntry& container);
+  // Publishes the record in a new phase and writes it; takes it back if it cannot be written.
+  absl::Status SetPhase(PodEntry& pod, record::PodPhase phase);
+  absl::Status SetPhase(ContainerEntry& container, record::ContainerPhase phase);
+  void Publish(const PodEntry& pod, const std::string& container_id, v1::ContainerEventType type);
+
+  // --- container_steps.cc ---
+  // Takes the end of a container over into its record, once.
+  void NoteExit(const ContainerPointer& container, const monitor::ExitRecord& exit);
+  void NoteStarted(const ContainerPointer& container, int32_t pid, int64_t started_at);
+  // The exit record in its bundle; NotFound if it has not ended.
+  absl::StatusOr<monitor::ExitRecord> ReadExit(const record::Container& container) const;
+  // The exit that is told when nobody knows better: 255, Unknown.
+  static monitor::ExitRecord UnknownExit(const std::string& id, std::string_view message);
+  // Kills what runs in its cgroup (when there is no monitor to ask) and removes the cgroup.
+  absl::Status ClearCgroup(const record::Container& container, absl::Duration patience);
+  // StopContainer's rules; ok once the container does not run.
+  absl::Status StopOne(const ContainerPointer& container, absl::Duration grace, const Call& call);
+  absl::Status SendStopSignal(const ContainerPointer& container, const Call& call);
+  absl::StatusOr<bool> AwaitGrace(const ContainerPointer& container, const Call& call);
+  absl::Status KillOne(const ContainerPointer& container, const Call& call);
+  // RemoveContainer's rules: stops it, then drops it.
+  absl::Status RemoveOne(const ContainerPointer& container, const Call& call);
+  // Removes a container that does not run, and all that it has.
+  absl::Status DropContainer(const ContainerPointer& container);
+
+  // --- pod_steps.cc ---
+  // Stops the containers, ends the monitor, takes the network and the namespaces down. Idempotent;
+  // every step is tried, the first error is returned. The pod's folder stays.
+  absl::Status Dismantle(const PodPointer& pod, const Call& call);
+  absl::Status StopContainersOf(const PodPointer& pod, const Call& call);
+  absl::Status TearDownNetwork(const PodPointer& pod, const Call& call);
+  absl::Status EndMonitor(const PodPointer& pod);
+  absl::Status RemovePodCgroup(const record::Pod& pod);
+  // StopPodSandbox under the pod's operation lock.
+  absl::Status StopPod(const PodPointer& pod, const Call& call);
+  // Removes the folder and the record of a dismantled pod.
+  absl::Status DropPod(const PodPointer& pod);
+  // The rest after a monitor died: containers end as Unknown, the pod is not ready any more.
+  void BuryMonitor(const PodPointer& pod, const std::shared_ptr<MonitorClient>& client);
+  void EndContainersOf(const PodPointer& pod, std::string_view why);
+  // Connects to the pod's monitor. Unavailable or NotFound if there is none.
+  absl::StatusOr<std::shared_ptr<MonitorClient>> Connect(const std::string& pod_id, UniqueFd pidfd);
+  // Says Hello and takes over what the monitor knows of its containers.
+  absl::Status Adopt(const PodPointer& pod, const std::shared_ptr<MonitorClient>& client,
+                     const Call& call);
+  void TakeHello(const PodPointer& pod, MonitorClient& client, const monitor::Reply& hello);
+  void SettleContainer(const ContainerPointer& container, const monitor::ContainerState* state);
+  PodNetworkRequest NetworkRequest(const record::Pod& pod) const;
+
+  // --- exec_sync.cc ---
+  // The OCI process object, as JSON text, of an exec in the container.
+  absl::StatusOr<std::string> ExecProcess(const ContainerPointer& container,
+                                          const std::vector<std::string>& cmd, bool tty);
+
+  // --- monitor_events.cc ---
+  void ContainerStarted(const std::string& pod_id, const monitor::ContainerStarted& event) override;
+  void ContainerExited(const std::string& pod_id, const monitor::ExitRecord& exit) override;
+  void MonitorGone(const std::shared_ptr<MonitorClient>& client) override;
+
+  // --- recovery.cc ---
+  absl::Status Recover();
+};
+
+// The first error of two; the second is logged when both fail.
+void Keep(absl::Status& first, const absl::Status& next);
+
+bool HostNetwork(const record::Pod& pod);
+bool HostIpc(const record::Pod& pod);
+// The container's namespace mode for PIDs; a container without a security context has its own.
+v1::NamespaceMode PidMode(const v1::ContainerConfig& config);
+v1::NamespaceMode PidMode(const v1::PodSandboxConfig& config);
+// STARTING or UP.
+bool MayRun(const record::Container& container);
+
+}  // namespace crisp

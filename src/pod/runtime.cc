@@ -1,0 +1,48 @@
+#include "pod/runtime.h"
+
+#include "base/status.h"
+#include "pod/pod_state.h"
+
+namespace crisp {
+
+absl::StatusOr<std::unique_ptr<PodRuntime>> PodRuntime::Open(PodOptions options, Database& database,
+                                                             ImageStore& images,
+                                                             NetworkChoice& networks) {
+  auto state = std::make_unique<PodState>(std::move(options), database, images, networks);
+  RETURN_IF_ERROR(state->Open());
+  RETURN_IF_ERROR(state->Recover());
+  return std::unique_ptr<PodRuntime>(new PodRuntime(std::move(state)));
+}
+
+PodRuntime::PodRuntime(std::unique_ptr<PodState> state) : state_(std::move(state)) {}
+
+PodRuntime::~PodRuntime() = default;
+
+absl::Status PodRuntime::Ready() const { return state_->monitor_error; }
+
+EventHub& PodRuntime::events() { return state_->events; }
+
+Json PodRuntime::Facts() const {
+  const auto version = [&] {
+    switch (state_->cgroups->version()) {
+      case CgroupVersion::kV1:
+        return "v1";
+      case CgroupVersion::kV2:
+        return "v2";
+      default:
+        return "hybrid";
+    }
+  };
+  return {{"stateDir", state_->options.state},
+          {"rootDir", state_->options.root},
+          {"netnsDir", state_->options.netns_dir},
+          {"monitor", state_->options.monitor_path},
+          {"monitorProtected",
+           state_->monitor_program != nullptr && state_->monitor_program->protected_clone()},
+          {"cgroupVersion", version()},
+          {"cgroupDriver", "cgroupfs"},
+          {"pods", state_->table.Pods().size()},
+          {"containers", state_->table.Containers().size()}};
+}
+
+}  // namespace crisp
