@@ -63,9 +63,9 @@ struct FsUsage {
 struct ImageStoreOptions {
   RegistryOptions registry;
   int parallel_layers = 3;  // of one pull
-  // Bounds for one image, against archives that unpack to absurd sizes.
-  uint64_t max_unpacked_bytes = uint64_t{256} << 30;
-  uint64_t max_entries = 20'000'000;
+  // Bounds for one layer, against archives that unpack to absurd sizes.
+  uint64_t max_layer_bytes = uint64_t{32} << 30;
+  uint64_t max_layer_entries = 4 << 20;
   uint32_t max_layers = 500;
   std::vector<std::string> pinned;  // references that are reported as pinned
 };
@@ -111,8 +111,8 @@ class ImageStore {
 
  private:
   class State;
-  explicit ImageStore(std::shared_ptr<State> state);
-  const std::shared_ptr<State> state_;
+  explicit ImageStore(std::unique_ptr<State> state);
+  const std::unique_ptr<State> state_;
 };
 
 // Copies what the image holds at `path` (a folder; resolved inside the image) into the existing
