@@ -1,0 +1,60 @@
+// crisp exec: runs a command in a container and passes its output and exit code on.
+#include <CLI/CLI.hpp>
+
+#include "base/status.h"
+#include "cli/names.h"
+#include "cli/output.h"
+#include "cli/session.h"
+
+namespace crisp {
+namespace {
+
+struct ExecOptions {
+  std::string container;
+  std::vector<std::string> command;
+  int64_t timeout = 0;
+};
+
+absl::Status Exec(Session& session, const ExecOptions& options) {
+  ASSIGN_OR_RETURN(const Inventory inventory, Inventory::Ask(session.client()));
+  ASSIGN_OR_RETURN(const cri::Container* container, FindContainer(inventory, options.container));
+  cri::ExecSyncRequest request;
+  request.set_container_id(container->id());
+  for (const std::string& word : options.command) request.add_cmd(word);
+  request.set_timeout(options.timeout);
+  ASSIGN_OR_RETURN(const auto answer, session.client().Call(request));
+  if (session.json()) {
+    PrintJson({{"container_id", container->id()},
+               {"exit_code", answer.exit_code()},
+               {"stdout", answer.stdout()},
+               {"stderr", answer.stderr()}});
+  } else {
+    Print(answer.stdout());
+    std::fwrite(answer.stderr().data(), 1, answer.stderr().size(), stderr);
+  }
+  session.exit_code = answer.exit_code();
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddExec(CLI::App& app, Session& session) {
+  auto options = std::make_shared<ExecOptions>();
+  CLI::App* command =
+      AddCommand(app, session, "exec",
+                 "Run a command in a running container: crisp exec [OPTIONS] CONTAINER COMMAND "
+                 "[ARGUMENT...]. Without a terminal and without input.",
+                 Arguments::kRest);
+  command->add_option("--timeout", options->timeout, "seconds after which it is killed; 0: never")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("container", options->container, "id or name of a container or its pod")
+      ->required();
+  command->callback([&session, options, command] {
+    options->command = RestOf(*command);
+    if (options->command.empty())
+      throw CLI::RequiredError("a command to run after the container's name");
+    session.Finish(Exec(session, *options), kCannotRun);
+  });
+}
+
+}  // namespace crisp

@@ -1,0 +1,126 @@
+#include "cri/runtime_service.h"
+
+#include "api/cri.grpc.pb.h"
+#include "cri/reply.h"
+#include "cri/runtime_status.h"
+#include "network/network_choice.h"
+#include "oci/daemon_limits.h"
+#include "pod/runtime.h"
+
+namespace crisp {
+namespace {
+
+using grpc::ServerContext;
+
+class RuntimeService final : public v1::RuntimeService::Service {
+ public:
+  RuntimeService(PodRuntime& runtime, const NetworkChoice& networks)
+      : runtime_(runtime),
+        networks_(networks),
+        recursive_read_only_(DaemonLimits::Probe().recursive_read_only) {}
+
+  grpc::Status Version(ServerContext*, const v1::VersionRequest*,
+                       v1::VersionResponse* response) override {
+    *response = VersionAnswer();
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Status(ServerContext*, const v1::StatusRequest* request,
+                      v1::StatusResponse* response) override {
+    RuntimeHealth health{.runtime = runtime_.Ready(),
+                         .network = networks_.Ready(),
+                         .recursive_read_only = recursive_read_only_};
+    if (request->verbose()) health.facts = runtime_.Facts();
+    *response = StatusAnswer(health, request->verbose());
+    return grpc::Status::OK;
+  }
+
+  grpc::Status RuntimeConfig(ServerContext*, const v1::RuntimeConfigRequest*,
+                             v1::RuntimeConfigResponse* response) override {
+    response->mutable_linux()->set_cgroup_driver(v1::CGROUPFS);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status RunPodSandbox(ServerContext* context, const v1::RunPodSandboxRequest* request,
+                             v1::RunPodSandboxResponse* response) override {
+    return Reply(runtime_.RunPodSandbox(*request, CallOf(*context)), response);
+  }
+  grpc::Status StopPodSandbox(ServerContext* context, const v1::StopPodSandboxRequest* request,
+                              v1::StopPodSandboxResponse* response) override {
+    return Reply(runtime_.StopPodSandbox(*request, CallOf(*context)), response);
+  }
+  grpc::Status RemovePodSandbox(ServerContext* context, const v1::RemovePodSandboxRequest* request,
+                                v1::RemovePodSandboxResponse* response) override {
+    return Reply(runtime_.RemovePodSandbox(*request, CallOf(*context)), response);
+  }
+  grpc::Status PodSandboxStatus(ServerContext* context, const v1::PodSandboxStatusRequest* request,
+                                v1::PodSandboxStatusResponse* response) override {
+    return Reply(runtime_.PodSandboxStatus(*request, CallOf(*context)), response);
+  }
+  grpc::Status ListPodSandbox(ServerContext* context, const v1::ListPodSandboxRequest* request,
+                              v1::ListPodSandboxResponse* response) override {
+    return Reply(runtime_.ListPodSandbox(*request, CallOf(*context)), response);
+  }
+  grpc::Status StreamPodSandboxes(
+      ServerContext* context, const v1::StreamPodSandboxesRequest* request,
+      grpc::ServerWriter<v1::StreamPodSandboxesResponse>* writer) override {
+    const auto send = [&](const v1::StreamPodSandboxesResponse& part) {
+      return writer->Write(part);
+    };
+    return ToGrpc(runtime_.StreamPodSandboxes(*request, send, CallOf(*context)));
+  }
+
+  grpc::Status CreateContainer(ServerContext* context, const v1::CreateContainerRequest* request,
+                               v1::CreateContainerResponse* response) override {
+    return Reply(runtime_.CreateContainer(*request, CallOf(*context)), response);
+  }
+  grpc::Status StartContainer(ServerContext* context, const v1::StartContainerRequest* request,
+                              v1::StartContainerResponse* response) override {
+    return Reply(runtime_.StartContainer(*request, CallOf(*context)), response);
+  }
+  grpc::Status StopContainer(ServerContext* context, const v1::StopContainerRequest* request,
+                             v1::StopContainerResponse* response) override {
+    return Reply(runtime_.StopContainer(*request, CallOf(*context)), response);
+  }
+  grpc::Status RemoveContainer(ServerContext* context, const v1::RemoveContainerRequest* request,
+                               v1::RemoveContainerResponse* response) override {
+    return Reply(runtime_.RemoveContainer(*request, CallOf(*context)), response);
+  }
+  grpc::Status ContainerStatus(ServerContext* context, const v1::ContainerStatusRequest* request,
+                               v1::ContainerStatusResponse* response) override {
+    return Reply(runtime_.ContainerStatus(*request, CallOf(*context)), response);
+  }
+  grpc::Status ListContainers(ServerContext* context, const v1::ListContainersRequest* request,
+                              v1::ListContainersResponse* response) override {
+    return Reply(runtime_.ListContainers(*request, CallOf(*context)), response);
+  }
+  grpc::Status StreamContainers(ServerContext* context, const v1::StreamContainersRequest* request,
+                                grpc::ServerWriter<v1::StreamContainersResponse>* writer) override {
+    const auto send = [&](const v1::StreamContainersResponse& part) { return writer->Write(part); };
+    return ToGrpc(runtime_.StreamContainers(*request, send, CallOf(*context)));
+  }
+
+  grpc::Status ExecSync(ServerContext* context, const v1::ExecSyncRequest* request,
+                        v1::ExecSyncResponse* response) override {
+    return Reply(runtime_.ExecSync(*request, CallOf(*context)), response);
+  }
+  grpc::Status ReopenContainerLog(ServerContext* context,
+                                  const v1::ReopenContainerLogRequest* request,
+                                  v1::ReopenContainerLogResponse* response) override {
+    return Reply(runtime_.ReopenContainerLog(*request, CallOf(*context)), response);
+  }
+
+ private:
+  PodRuntime& runtime_;
+  const NetworkChoice& networks_;
+  const bool recursive_read_only_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeRuntimeService(PodRuntime& runtime,
+                                                  const NetworkChoice& networks) {
+  return std::make_unique<RuntimeService>(runtime, networks);
+}
+
+}  // namespace crisp

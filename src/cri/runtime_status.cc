@@ -1,0 +1,48 @@
+#include "cri/runtime_status.h"
+
+#include "base/text.h"
+
+namespace crisp {
+namespace {
+
+namespace v1 = ::runtime::v1;
+
+void AddCondition(const char* type, const char* reason, const absl::Status& status,
+                  v1::RuntimeStatus& out) {
+  v1::RuntimeCondition& condition = *out.add_conditions();
+  condition.set_type(type);
+  condition.set_status(status.ok());
+  if (status.ok()) return;
+  condition.set_reason(reason);
+  condition.set_message(std::string(FromAbsl(status.message())));
+}
+
+}  // namespace
+
+v1::VersionResponse VersionAnswer() {
+  v1::VersionResponse out;
+  out.set_version("0.1.0");  // of the kubelet's runtime API, which never changed it
+  out.set_runtime_name("crisp");
+  out.set_runtime_version(CRISP_VERSION);
+  out.set_runtime_api_version("v1");
+  return out;
+}
+
+std::vector<std::string> RuntimeHandlerNames() { return {"", "crisp", "native"}; }
+
+v1::StatusResponse StatusAnswer(const RuntimeHealth& health, bool verbose) {
+  v1::StatusResponse out;
+  AddCondition("RuntimeReady", "RuntimeNotReady", health.runtime, *out.mutable_status());
+  AddCondition("NetworkReady", "NetworkPluginNotReady", health.network, *out.mutable_status());
+  for (const std::string& name : RuntimeHandlerNames()) {
+    v1::RuntimeHandler& handler = *out.add_runtime_handlers();
+    handler.set_name(name);
+    handler.mutable_features()->set_recursive_read_only_mounts(health.recursive_read_only);
+    handler.mutable_features()->set_user_namespaces(false);
+  }
+  out.mutable_features()->set_supplemental_groups_policy(true);
+  if (verbose) (*out.mutable_info())["config"] = JsonText(health.facts);
+  return out;
+}
+
+}  // namespace crisp

@@ -1,0 +1,99 @@
+// crispd: the order in which it comes up and goes down.
+#include <malloc.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "daemon/daemon.h"
+#include "daemon/flags.h"
+#include "daemon/notify.h"
+
+namespace crisp {
+namespace {
+
+int g_stop_fd = -1;  // an eventfd that the signal handler raises
+
+void OnStopSignal(int) {
+  const int saved = errno;
+  const uint64_t one = 1;
+  (void)!::write(g_stop_fd, &one, sizeof(one));
+  errno = saved;
+}
+
+// Handlers rather than a blocked mask: what the daemon spawns must not inherit one.
+absl::Status CatchSignals() {
+  g_stop_fd = ::eventfd(0, EFD_CLOEXEC);
+  if (g_stop_fd < 0) return ErrnoStatus("make an eventfd");
+  struct sigaction stop = {}, ignore = {};
+  stop.sa_handler = OnStopSignal;
+  stop.sa_flags = SA_RESTART;
+  ignore.sa_handler = SIG_IGN;
+  ::sigaction(SIGTERM, &stop, nullptr);
+  ::sigaction(SIGINT, &stop, nullptr);
+  ::sigaction(SIGPIPE, &ignore, nullptr);
+  ::sigaction(SIGHUP, &ignore, nullptr);
+  return absl::OkStatus();
+}
+
+void WaitForStop() {
+  uint64_t count = 0;
+  while (::read(g_stop_fd, &count, sizeof(count)) < 0 && errno == EINTR) {
+  }
+}
+
+// What the process needs whatever the configuration says.
+void PrepareProcess() {
+  // Every thread of a burst would otherwise get an arena of its own, and none gives memory back.
+  ::mallopt(M_ARENA_MAX, 2);
+  ::mallopt(M_TRIM_THRESHOLD, 256 << 10);
+  ::umask(0022);
+  // A pod costs the daemon a few descriptors; the soft limit of 1024 ends at some 200 pods.
+  rlimit files = {};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &files);
+  }
+}
+
+absl::Status Run(const DaemonFlags& flags) {
+  ASSIGN_OR_RETURN(const Config config, LoadConfig(flags.config_file, flags.values));
+  RETURN_IF_ERROR(StartLog(config.log_level));
+  if (::geteuid() != 0) {
+    return absl::PermissionDeniedError(
+        "crispd needs root, for namespaces, mounts and cgroups; start it with sudo or as a "
+        "service");
+  }
+  RETURN_IF_ERROR(CatchSignals());
+  ASSIGN_OR_RETURN(const std::unique_ptr<Daemon> daemon, Daemon::Start(config));
+  LOG_INFO("crispd {} serves {}", CRISP_VERSION, config.listen);
+  ::malloc_trim(0);
+  if (absl::Status status = NotifyServiceManager("READY=1\nSTATUS=serving"); !status.ok())
+    LOG_WARN("{}", status.ToString());
+  WaitForStop();
+  LOG_INFO("stopping; pods keep running");
+  (void)NotifyServiceManager("STOPPING=1");
+  daemon->Stop();
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace crisp
+
+int main(int argc, char** argv) {
+  crisp::PrepareProcess();
+  crisp::DaemonFlags flags;
+  if (const std::optional<int> code = crisp::ParseFlags(argc, argv, flags)) return *code;
+  const absl::Status status = crisp::Run(flags);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "crispd: %s\n", std::string(crisp::FromAbsl(status.message())).c_str());
+  // 2: the command line or the configuration is wrong, and a restart does not help.
+  return absl::IsInvalidArgument(status) ? 2 : 1;
+}
