@@ -1,10 +1,15 @@
 #include "kernel/seccomp.h"
 
 #include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
+#include <stddef.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <vector>
@@ -89,7 +94,38 @@ class Compiler {
   std::unique_ptr<void, void (*)(void*)> filter_{nullptr, seccomp_release};
   uint32_t default_action_ = 0;
   size_t names_ = 0;
+  int newest_call_ = 0;  // highest number among the calls that rules name
 };
+
+// The kernel's name for the architecture that this machine's programs mostly use; 0: not known
+// here.
+uint32_t NativeAuditArchitecture() {
+#if defined(__x86_64__)
+  return AUDIT_ARCH_X86_64;
+#elif defined(__aarch64__)
+  return AUDIT_ARCH_AARCH64;
+#elif defined(__riscv) && __riscv_xlen == 64
+  return AUDIT_ARCH_RISCV64;
+#else
+  return 0;
+#endif
+}
+
+// What comes before the filter: system calls newer than all that the profile knows do not exist
+// (ENOSYS), so that a newer libc falls back to the older ones instead of failing with EPERM.
+std::string NewerCallsDoNotExist(int newest_call) {
+  constexpr uint32_t kX32Bit = 0x40000000;
+  const uint8_t rest = 0;
+  const sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NativeAuditArchitecture(), 0, 4),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, kX32Bit, 2, rest),
+      BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, static_cast<uint32_t>(newest_call), rest, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+  };
+  return {reinterpret_cast<const char*>(program), sizeof program};
+}
 
 absl::Status Compiler::Start(const Json& profile) {
   if (!profile.is_object()) return Refuse("it is no JSON object");
@@ -142,6 +178,7 @@ absl::Status Compiler::AddCall(const std::string& name, uint32_t action,
   if (++names_ > kMaxNames) return Refuse("it names too many system calls");
   const int call = seccomp_syscall_resolve_name(name.c_str());
   if (call == __NR_SCMP_ERROR) return absl::OkStatus();
+  newest_call_ = std::max(newest_call_, call);
   const auto add = [&](const std::vector<scmp_arg_cmp>& list) {
     const int error = seccomp_rule_add_array(filter_.get(), action, call,
                                              static_cast<unsigned>(list.size()), list.data());
@@ -182,6 +219,10 @@ absl::StatusOr<std::string> Compiler::Export() const {
   if (error != 0) return Refuse(Cat("libseccomp cannot compile it (error ", -error, ")"));
   if (lseek(memory.get(), 0, SEEK_SET) != 0) return ErrnoStatus("rewind a seccomp filter");
   ASSIGN_OR_RETURN(std::string program, ReadFd(memory.get(), "a seccomp filter"));
+  const bool refuses = default_action_ != SCMP_ACT_ALLOW && default_action_ != SCMP_ACT_LOG;
+  if (refuses && newest_call_ > 0 && NativeAuditArchitecture() != 0) {
+    program.insert(0, NewerCallsDoNotExist(newest_call_));
+  }
   // struct sock_filter has 8 bytes and the kernel takes at most 4096 of them.
   if (program.empty() || program.size() % 8 != 0 || program.size() / 8 > 4096) {
     return Refuse(
