@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
 
 #include "absl/time/clock.h"
@@ -12,6 +11,7 @@
 #include "base/status.h"
 #include "kernel/packet_socket.h"
 #include "pod/exit_watcher.h"
+#include "pod/pidfd.h"
 #include "pod/snapshot.h"
 
 namespace crisp {

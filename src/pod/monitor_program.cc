@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -14,6 +13,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "kernel/mount.h"
+#include "pod/pidfd.h"
 
 namespace crisp {
 namespace {

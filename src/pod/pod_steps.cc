@@ -1,5 +1,4 @@
 #include <signal.h>
-#include <sys/pidfd.h>
 
 #include "absl/time/clock.h"
 #include "base/file.h"
@@ -7,6 +6,7 @@
 #include "base/status.h"
 #include "kernel/namespace.h"
 #include "kernel/packet_socket.h"
+#include "pod/pidfd.h"
 #include "pod/pod_files.h"
 #include "pod/pod_state.h"
 

@@ -1,7 +1,6 @@
 #include "pod/recovery.h"
 
 #include <signal.h>
-#include <sys/pidfd.h>
 
 #include <charconv>
 #include <filesystem>
@@ -12,6 +11,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "oci/spec.h"
+#include "pod/pidfd.h"
 
 namespace crisp {
 namespace {
