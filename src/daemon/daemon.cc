@@ -1,6 +1,7 @@
 #include "daemon/daemon.h"
 
 #include <grpcpp/impl/codegen/service_type.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -74,6 +75,15 @@ PodOptions PodOptionsOf(const Config& config, const std::string& monitor) {
   return options;
 }
 
+// A pod costs the daemon a few descriptors; the usual soft limit of 1024 ends at some 200 pods.
+// Called once the runtime knows the limits that containers inherit.
+void RaiseFileLimit() {
+  rlimit files = {};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+}
+
 }  // namespace
 
 // Members go in the reverse order: the server first, the locks last.
@@ -108,6 +118,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config) {
                    NetworkChoice::Open(NetworkOptionsOf(config), *parts->database));
   ASSIGN_OR_RETURN(parts->runtime, PodRuntime::Open(PodOptionsOf(config, monitor), *parts->database,
                                                     *parts->images, *parts->networks));
+  RaiseFileLimit();
   parts->services.push_back(MakeRuntimeService(*parts->runtime, *parts->networks));
   parts->services.push_back(MakeImageService(*parts->images));
   parts->services.push_back(MakeOperatorService(*parts->images));

@@ -2,7 +2,6 @@
 #include <malloc.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,16 +54,9 @@ void PrepareProcess() {
   ::mallopt(M_ARENA_MAX, 2);
   ::mallopt(M_TRIM_THRESHOLD, 256 << 10);
   ::umask(0022);
-  // A pod costs the daemon a few descriptors; the soft limit of 1024 ends at some 200 pods.
-  rlimit files = {};
-  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
-    files.rlim_cur = files.rlim_max;
-    ::setrlimit(RLIMIT_NOFILE, &files);
-  }
 }
 
-absl::Status Run(const DaemonFlags& flags) {
-  ASSIGN_OR_RETURN(const Config config, LoadConfig(flags.config_file, flags.values));
+absl::Status Run(const Config& config) {
   RETURN_IF_ERROR(StartLog(config.log_level));
   if (::geteuid() != 0) {
     return absl::PermissionDeniedError(
@@ -91,9 +83,10 @@ int main(int argc, char** argv) {
   crisp::PrepareProcess();
   crisp::DaemonFlags flags;
   if (const std::optional<int> code = crisp::ParseFlags(argc, argv, flags)) return *code;
-  const absl::Status status = crisp::Run(flags);
+  const auto config = crisp::LoadConfig(flags.config_file, flags.values);
+  const absl::Status status = config.ok() ? crisp::Run(*config) : config.status();
   if (status.ok()) return 0;
   std::fprintf(stderr, "crispd: %s\n", std::string(crisp::FromAbsl(status.message())).c_str());
   // 2: the command line or the configuration is wrong, and a restart does not help.
-  return absl::IsInvalidArgument(status) ? 2 : 1;
+  return config.ok() ? 1 : 2;
 }

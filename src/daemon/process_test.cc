@@ -1,7 +1,6 @@
 // The parts of the daemon that deal with the process and its surroundings: the lock of its folders,
 // the service manager, the socket.
 #include <gmock/gmock.h>
-#include <grpcpp/impl/codegen/service_type.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -10,6 +9,7 @@
 
 #include <cstring>
 
+#include "api/operator.grpc.pb.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "daemon/notify.h"
@@ -75,14 +75,15 @@ TEST_F(ProcessTest, ReplacesAStaleSocketAndKeepsOthersOut) {
     const sockaddr_un address = Address(path);
     ASSERT_EQ(::bind(stale.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
   }
-  auto server = Server::Start({.socket_path = path}, {});
+  operate::v1::Operator::Service service;
+  auto server = Server::Start({.socket_path = path}, {&service});
   ASSERT_TRUE(server.ok()) << server.status();
   struct stat info;
   ASSERT_EQ(::stat(path.c_str(), &info), 0);
   EXPECT_TRUE(S_ISSOCK(info.st_mode));
   EXPECT_EQ(info.st_mode & 07777, 0660u);
   EXPECT_FALSE(PathExists(folder_ + "/run/.crispd.sock"));
-  const auto second = Server::Start({.socket_path = path}, {});
+  const auto second = Server::Start({.socket_path = path}, {&service});
   EXPECT_THAT(second.status().ToString(), HasSubstr("another program serves there"));
   (*server)->Stop(absl::ZeroDuration());
   EXPECT_FALSE(PathExists(path));
