@@ -26,6 +26,9 @@
 namespace crisp {
 namespace {
 
+// For the pod's init, which dies at once unless something in its PID namespace hangs in the kernel.
+constexpr absl::Duration kInitPatience = absl::Seconds(2);
+
 struct Arguments {
   std::string pod_id;
   int listen_fd = -1;
@@ -104,10 +107,9 @@ absl::Status Run(const Arguments& arguments) {
   RETURN_IF_ERROR(SetUpProcess(arguments.listen_fd));
   UniqueFd listener(arguments.listen_fd);
 
-  PodMonitor::Identity identity;
-  identity.pod_id = arguments.pod_id;
+  pid_t init_pid = 0;
   if (arguments.pod_init) {
-    ASSIGN_OR_RETURN(identity.init_pid, StartPodInit(arguments.namespaces));
+    ASSIGN_OR_RETURN(init_pid, StartPodInit(arguments.namespaces));
   }
   ASSIGN_OR_RETURN(const CgroupTree cgroups, CgroupTree::Detect());
   ASSIGN_OR_RETURN(const std::unique_ptr<EventLoop> loop, EventLoop::Create());
@@ -117,11 +119,17 @@ absl::Status Run(const Arguments& arguments) {
 
   ControlServer* server = nullptr;
   PodMonitor pod(
-      {*loop, launcher, *reaper, *buffer, &cgroups}, identity,
+      {*loop, launcher, *reaper, *buffer, &cgroups}, {arguments.pod_id, init_pid},
       {.reply = [&server](uint64_t connection, const monitor::Reply& reply,
                           UniqueFd fd) { server->Reply(connection, reply, std::move(fd)); },
        .event = [&server](const monitor::Packet& event) { server->Broadcast(event); },
-       .ended = [&loop] { loop->Stop(); }});
+       .ended =
+           [&] {
+             if (init_pid == 0) return loop->Stop();
+             // The loop goes on until it is buried.
+             kill(init_pid, SIGKILL);
+             loop->After(kInitPatience, [&] { loop->Stop(); });
+           }});
   ControlServer control(
       *loop, {.request =
                   [&pod](uint64_t connection, const monitor::Request& request,
@@ -130,14 +138,16 @@ absl::Status Run(const Arguments& arguments) {
                   },
               .closed = [&pod](uint64_t connection) { pod.ConnectionClosed(connection); }});
   server = &control;
-  if (identity.init_pid > 0) {
-    reaper->Watch(identity.init_pid, [](int) {
+  if (init_pid > 0) {
+    reaper->Watch(init_pid, [&](int) {
+      init_pid = 0;
+      if (pod.ended()) return loop->Stop();
+      pod.InitEnded();
       Report("the pod's init has ended, and all processes of its PID namespace with it");
     });
   }
   RETURN_IF_ERROR(control.Listen(std::move(listener)));
   loop->Run();
-  if (identity.init_pid > 0) kill(identity.init_pid, SIGKILL);
   return absl::OkStatus();
 }
 

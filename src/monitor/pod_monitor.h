@@ -45,6 +45,9 @@ class PodMonitor {
   void ConnectionClosed(uint64_t connection);
   // Kills everything and calls Outlets::ended, as Shutdown does.
   void ShutDown();
+  bool ended() const { return ended_; }
+  // The pod's init is no more: its number must not be told to anyone.
+  void InitEnded() { identity_.init_pid = 0; }
 
  private:
   struct Caller {
@@ -80,7 +83,7 @@ class PodMonitor {
   void GiveUp();
 
   const MonitorParts parts_;
-  const Identity identity_;
+  Identity identity_;
   const Outlets outlets_;
   std::map<std::string, std::unique_ptr<ContainerProcess>> containers_;
   std::map<ExecKey, std::unique_ptr<ExecProcess>> execs_;
