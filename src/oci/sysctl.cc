@@ -36,6 +36,19 @@ absl::StatusOr<std::string> CanonicalName(const std::string& name) {
   return dotted;
 }
 
+// With dots, or with slashes where a component itself holds a dot: what PinNamespaces understands.
+std::string KernelName(std::string dotted) {
+  if (dotted.find('/') == std::string::npos) return dotted;
+  for (char& letter : dotted) {
+    if (letter == '/') {
+      letter = '.';
+    } else if (letter == '.') {
+      letter = '/';
+    }
+  }
+  return dotted;
+}
+
 bool OfIpcNamespace(std::string_view name) {
   return name.starts_with("fs.mqueue.") || name.starts_with("kernel.shm") ||
          name.starts_with("kernel.msg") || name == "kernel.sem" || name == "kernel.auto_msgmni" ||
@@ -72,7 +85,7 @@ absl::StatusOr<std::map<std::string, std::string>> BuildPodSysctls(
     } else {
       return refuse("cannot be set: it belongs to the whole host, not to a pod");
     }
-    sysctls[dotted] = value;
+    sysctls[KernelName(dotted)] = value;
   }
   return sysctls;
 }
