@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 #include <sys/vfs.h>
 
-#include <algorithm>
 #include <cstring>
 #include <system_error>
 #include <thread>
@@ -23,7 +22,6 @@
 namespace crisp {
 namespace {
 
-// The order in which the namespaces are pinned: PinNamespaces undoes in any order.
 int CloneFlag(NamespaceKind kind) {
   switch (kind) {
     case NamespaceKind::kNetwork:
@@ -52,56 +50,58 @@ bool StartsWith(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
 }
 
-// Which namespace a sysctl of this name belongs to; 0 if to none that a pod has of its own.
-int FlagOfSysctl(std::string_view name) {
-  if (StartsWith(name, "net.")) return CLONE_NEWNET;
-  if (StartsWith(name, "kernel.shm") || StartsWith(name, "kernel.msg") || name == "kernel.sem" ||
-      StartsWith(name, "fs.mqueue.")) {
+// Which namespace the sysctl with this path below /proc/sys belongs to; 0 if to none that a pod has
+// of its own.
+int FlagOfSysctl(std::string_view path) {
+  if (StartsWith(path, "net/")) return CLONE_NEWNET;
+  if (StartsWith(path, "kernel/shm") || StartsWith(path, "kernel/msg") || path == "kernel/sem" ||
+      StartsWith(path, "fs/mqueue/")) {
     return CLONE_NEWIPC;
   }
-  if (name == "kernel.domainname") return CLONE_NEWUTS;
+  if (path == "kernel/domainname") return CLONE_NEWUTS;
   return 0;
 }
 
-// Dots separate, except that a name with a slash ("net/ipv4/conf/eth0.1/forwarding") has slashes as
-// separators.
+const char* NameOf(int flag) {
+  return flag == CLONE_NEWNET ? "network" : flag == CLONE_NEWIPC ? "IPC" : "UTS";
+}
+
+// The path below /proc/sys, by the rule of sysctl(8): the first separator, dot or slash, separates;
+// the other of the two stands for a dot within a name ("net.ipv4.conf.eth0/1.forwarding").
 absl::StatusOr<std::string> SysctlPath(const std::string& name) {
   std::string path = name;
-  if (path.find('/') == std::string::npos) std::replace(path.begin(), path.end(), '.', '/');
+  const size_t first = path.find_first_of("./");
+  if (first != std::string::npos && path[first] == '.') {
+    for (char& c : path) c = c == '.' ? '/' : c == '/' ? '.' : c;
+  }
   for (const std::string_view part : Split(path, '/')) {
-    if (part.empty() || part == "." || part == "..") {
+    if (part.empty() || part == "." || part == ".." || part.find('\0') != std::string_view::npos) {
       return absl::InvalidArgumentError(Cat("sysctl \"", name, "\" has no valid name"));
     }
   }
-  return Cat("/proc/sys/", path);
+  return path;
+}
+
+absl::Status WriteSysctl(const std::string& name, const std::string& value, int flags) {
+  ASSIGN_OR_RETURN(const std::string path, SysctlPath(name));
+  const int flag = FlagOfSysctl(path);
+  if (flag == 0) {
+    return absl::InvalidArgumentError(
+        Cat("sysctl ", name, " belongs to no namespace of a pod: it would change the whole host"));
+  }
+  if ((flags & flag) == 0) {
+    return absl::InvalidArgumentError(Cat("sysctl ", name, " needs the pod's own ", NameOf(flag),
+                                          " namespace, but the pod uses the host's"));
+  }
+  const absl::Status status = WriteExisting(Cat("/proc/sys/", path), value);
+  if (status.ok()) return status;
+  const bool callers_fault = absl::IsNotFound(status) || absl::IsInvalidArgument(status);
+  return WithCode(callers_fault ? absl::StatusCode::kInvalidArgument : status.code(),
+                  Annotate(status, Cat("setting sysctl ", name, " to \"", value, "\"")));
 }
 
 absl::Status WriteSysctls(const std::map<std::string, std::string>& sysctls, int flags) {
-  for (const auto& [name, value] : sysctls) {
-    std::string dotted = name;
-    const size_t slash = dotted.find_first_of("./");
-    if (slash != std::string::npos && dotted[slash] == '/')
-      std::replace(dotted.begin(), dotted.end(), '/', '.');
-    const int flag = FlagOfSysctl(dotted);
-    if (flag == 0) {
-      return absl::InvalidArgumentError(Cat(
-          "sysctl ", name, " belongs to no namespace of a pod: it would change the whole host"));
-    }
-    if ((flags & flag) == 0) {
-      return absl::InvalidArgumentError(
-          Cat("sysctl ", name, " needs a ",
-              flag == CLONE_NEWNET   ? "network"
-              : flag == CLONE_NEWIPC ? "IPC"
-                                     : "UTS",
-              " namespace of the pod's own, but the pod uses the host's"));
-    }
-    ASSIGN_OR_RETURN(const std::string path, SysctlPath(name));
-    if (const absl::Status status = WriteExisting(path, value); !status.ok()) {
-      const bool mine = absl::IsNotFound(status) || absl::IsInvalidArgument(status);
-      return WithCode(mine ? absl::StatusCode::kInvalidArgument : status.code(),
-                      Annotate(status, Cat("setting sysctl ", name, " to \"", value, "\"")));
-    }
-  }
+  for (const auto& [name, value] : sysctls) RETURN_IF_ERROR(WriteSysctl(name, value, flags));
   return absl::OkStatus();
 }
 

@@ -77,6 +77,8 @@ class EchoServer {
     const absl::Status status = InNamespace(fd.get(), [&]() -> absl::Status {
       listener_ = UniqueFd(socket(AF_INET6, SocketType(protocol) | SOCK_CLOEXEC | SOCK_NONBLOCK,
                                   ProtocolNumber(protocol)));
+      const int one = 1;
+      setsockopt(listener_.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
       SocketAddress any = MakeAddress("::", port);
       if (bind(listener_.get(), any.get(), any.size) != 0) return ErrnoStatus("bind");
       if (protocol != "udp" && listen(listener_.get(), 16) != 0) return ErrnoStatus("listen");
@@ -228,6 +230,321 @@ TEST_F(BridgeNetworkTest, PodAndHostAndPodsReachEachOther) {
   EXPECT_THAT(Fetch(a.v6(), 8080), HasSubstr("::1"));
   ASSERT_OK(a.Del(*network_));
   ASSERT_OK(b.Del(*network_));
+}
+
+TEST_F(BridgeNetworkTest, HostPortsReachThePodFromEverywhere) {
+  Pod pod(netns()), other(netns());
+  for (const char* protocol : {"tcp", "udp", "sctp"})
+    pod.request.ports.push_back({protocol, 8080, 12000, ""});
+  pod.request.ports.push_back({"tcp", 8080, 12001, "127.0.0.1"});
+  pod.request.ports.push_back({"tcp", 8080, 12002, "10.80.0.1"});
+  ASSERT_OK(pod.Add(*network_));
+  ASSERT_OK(other.Add(*network_));
+  const std::string rules = Shell("nft list ruleset");
+  for (const char* protocol : {"tcp", "udp", "sctp"}) {
+    if (std::string(protocol) == "sctp" &&
+        !UniqueFd(socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP)).valid())
+      continue;
+    SCOPED_TRACE(protocol);
+    EchoServer server(pod.request.netns_path, protocol, 8080);
+    EXPECT_EQ(Fetch("10.80.0.1", 12000, protocol), "10.80.0.1") << rules;
+    EXPECT_EQ(Fetch("127.0.0.1", 12000, protocol), "10.80.0.1") << rules;
+    // Through the host and back into the same bridge: the pod sees the host, the answer finds its
+    // way.
+    EXPECT_EQ(other.FetchFrom("10.80.0.1", 12000, protocol), "10.80.0.1");
+    EXPECT_EQ(pod.FetchFrom("10.80.0.1", 12000, protocol), "10.80.0.1");
+    const std::string gateway6 =
+        AddressTable::Gateway(*IpPrefix::Parse(pod.v6() + "/64")).ToString();
+    EXPECT_EQ(Fetch(gateway6, 12000, protocol), gateway6);
+    EXPECT_EQ(other.FetchFrom(gateway6, 12000, protocol), gateway6);
+  }
+  EchoServer server(pod.request.netns_path, "tcp", 8080);
+  EXPECT_EQ(Fetch("127.0.0.1", 12001), "10.80.0.1");
+  EXPECT_THAT(Fetch("10.80.0.1", 12001), HasSubstr("refused"));
+  EXPECT_EQ(Fetch("10.80.0.1", 12002), "10.80.0.1");
+  EXPECT_THAT(Fetch("127.0.0.1", 12002), HasSubstr("refused"));
+
+  ASSERT_OK(pod.Del(*network_));
+  EXPECT_THAT(Fetch("10.80.0.1", 12000), HasSubstr("refused"));
+  ASSERT_OK(other.Del(*network_));
+}
+
+TEST_F(BridgeNetworkTest, PodsCannotReachTheHostsLoopback) {
+  Pod pod(netns());
+  pod.request.ports = {{"tcp", 8080, 12000, ""}};
+  ASSERT_OK(pod.Add(*network_));
+  EchoServer host("/proc/self/ns/net", "tcp", 9999);
+  EXPECT_EQ(Fetch("127.0.0.1", 9999), "127.0.0.1");
+  // A pod that sends what is for 127.0.0.1 to the host's side of its link.
+  const UniqueFd fd = *OpenFile(pod.request.netns_path, O_RDONLY);
+  ASSERT_OK(InNamespace(
+      fd.get(), [] { return WriteExisting("/proc/sys/net/ipv4/conf/eth0/route_localnet", "1"); }));
+  Shell(Cat("nsenter --net=", pod.request.netns_path,
+            " sh -c 'ip addr del 127.0.0.1/8 dev lo; ip route add 127.0.0.1/32 via 10.80.0.1; ip "
+            "route flush table local "
+            "127.0.0.0/8; ip route del local 127.0.0.1 table local'"));
+  EXPECT_THAT(pod.FetchFrom("127.0.0.1", 9999), testing::Not(HasSubstr("10.80")));
+  // The packets do arrive: it is the table's guard that stops them.
+  Shell("nft flush chain inet crisp_crisp0 loopback_guard");
+  EXPECT_EQ(pod.FetchFrom("127.0.0.1", 9999), "10.80.0.2");
+  ASSERT_OK(pod.Del(*network_));
+}
+
+TEST_F(BridgeNetworkTest, HostPortIsGivenOnce) {
+  Pod a(netns()), b(netns());
+  a.request.ports = {{"tcp", 80, 12000, ""}, {"udp", 80, 12000, ""}};
+  b.request.ports = {{"tcp", 81, 12000, "127.0.0.1"}};
+  ASSERT_OK(a.Add(*network_));
+  const absl::Status taken = b.Add(*network_);
+  EXPECT_TRUE(absl::IsAlreadyExists(taken)) << taken.ToString();
+  EXPECT_THAT(taken.ToString(),
+              HasSubstr(Cat("127.0.0.1:12000/tcp is taken by pod ", a.request.pod_id)));
+  // Nothing of the refused pod stays.
+  EXPECT_THAT(Shell("ip -o link"),
+              testing::Not(HasSubstr(BridgeNetwork::HostLinkName(b.request.pod_id))));
+  ASSERT_OK(a.Del(*network_));
+  ASSERT_OK(b.Add(*network_));
+  ASSERT_OK(b.Del(*network_));
+}
+
+TEST_F(BridgeNetworkTest, ExhaustionIsSaidAndHeals) {
+  options_.subnets = {"192.168.77.0/30"};
+  OpenNetwork();
+  Pod a(netns()), b(netns());
+  ASSERT_OK(a.Add(*network_));
+  EXPECT_EQ(a.v4(), "192.168.77.2");
+  EXPECT_EQ(a.result.ips.size(), 1u);
+  const absl::Status full = b.Add(*network_);
+  EXPECT_TRUE(absl::IsResourceExhausted(full)) << full.ToString();
+  EXPECT_THAT(full.ToString(), HasSubstr("192.168.77.0/30"));
+  ASSERT_OK(a.Del(*network_));
+  ASSERT_OK(b.Add(*network_));
+  EXPECT_EQ(b.v4(), "192.168.77.2");
+}
+
+// The next owner of an address has the same MAC address, so the host's neighbour table is right at
+// once, and what the old pod still does while its namespace dies does no harm.
+TEST_F(BridgeNetworkTest, ReusedAddressAnswersAtOnce) {
+  options_.subnets = {"192.168.77.0/30"};
+  OpenNetwork();
+  Pod a(netns());
+  ASSERT_OK(a.Add(*network_));
+  {
+    EchoServer server(a.request.netns_path, "tcp", 8080);
+    EXPECT_EQ(Fetch(a.v4(), 8080), "192.168.77.1");
+  }
+  ASSERT_OK(a.Del(*network_));  // its namespace stays
+  Pod b(netns());
+  ASSERT_OK(b.Add(*network_));
+  ASSERT_EQ(b.v4(), a.v4());
+  EchoServer server(b.request.netns_path, "tcp", 8081);
+  EXPECT_EQ(Fetch(b.v4(), 8081), "192.168.77.1") << Shell("ip neigh; bridge fdb");
+}
+
+TEST_F(BridgeNetworkTest, TwoDaemonsSideBySide) {
+  auto database = *Database::Open(JoinPath(folder_, "other.db"));
+  auto second = *BridgeNetwork::Open(NetworkOptions(), *database);
+  Pod a(netns()), b(netns()), c(netns());
+  c.request.ports = {{"tcp", 8080, 12000, ""}};
+  ASSERT_OK(a.Add(*network_));
+  ASSERT_OK(b.Add(*second));
+  ASSERT_OK(c.Add(*second));
+  EXPECT_EQ(a.v4(), "10.80.0.2");
+  EXPECT_EQ(b.v4(), "10.81.0.2");
+  EXPECT_NE(a.v6().substr(0, 14), b.v6().substr(0, 14));
+  EchoServer server(c.request.netns_path, "tcp", 8080);
+  EXPECT_EQ(a.FetchFrom("10.80.0.1", 12000), "10.81.0.1");  // the other daemon's host port
+  EXPECT_EQ(Fetch("127.0.0.1", 12000), "10.81.0.1");
+  // A restart keeps bridge and subnet of each.
+  OpenNetwork();
+  Pod d(netns());
+  ASSERT_OK(d.Add(*network_));
+  EXPECT_EQ(d.v4(), "10.80.0.3");
+  // The same name by configuration is refused.
+  NetworkOptions same;
+  same.bridge = "crisp0";
+  auto third_database = *Database::Open(JoinPath(folder_, "third.db"));
+  auto third = *BridgeNetwork::Open(same, *third_database);
+  Pod e(netns());
+  EXPECT_THAT(e.Add(*third).ToString(), HasSubstr("belongs to another crispd"));
+  same.bridge = "mine";
+  same.subnets = {"10.80.0.0/16"};
+  auto fourth = *BridgeNetwork::Open(same, *third_database);
+  EXPECT_THAT(e.Add(*fourth).ToString(), HasSubstr("is in use"));
+  Shell("nft delete table inet crisp_crisp1; ip link del crisp1");
+}
+
+TEST_F(BridgeNetworkTest, DeletedBridgeAndFlushedRulesComeBack) {
+  Pod a(netns()), b(netns());
+  a.request.ports = {{"tcp", 8080, 12000, ""}};
+  ASSERT_OK(a.Add(*network_));
+  Shell("ip link del crisp0; nft flush ruleset");
+  ASSERT_OK(b.Add(*network_));
+  EchoServer server(a.request.netns_path, "tcp", 8080);
+  EXPECT_EQ(Fetch("127.0.0.1", 12000), "10.80.0.1");
+  EXPECT_EQ(b.FetchFrom(a.v4(), 8080), b.v4());
+  Shell("nft flush ruleset");
+  ASSERT_OK(network_->Check(a.request, a.result.state_json, Call()));
+  EXPECT_EQ(Fetch("127.0.0.1", 12000), "10.80.0.1");
+  Shell("nft flush ruleset");
+  ASSERT_OK(a.Del(*network_));
+}
+
+TEST_F(BridgeNetworkTest, RepeatedAddAndDel) {
+  Pod pod(netns());
+  pod.request.ports = {{"tcp", 8080, 12000, ""}};
+  ASSERT_OK(pod.Add(*network_));
+  const std::string ip = pod.v4();
+  OpenNetwork();  // the daemon was killed after the Add and before it wrote that down
+  ASSERT_OK(pod.Add(*network_));
+  EXPECT_EQ(pod.v4(), ip);
+  EchoServer server(pod.request.netns_path, "tcp", 8080);
+  EXPECT_EQ(Fetch("127.0.0.1", 12000), "10.80.0.1");
+  ASSERT_OK(pod.Del(*network_));
+  ASSERT_OK(pod.Del(*network_));
+  // After a Del the pod may come again, while the link of its first life is still there.
+  ASSERT_OK(pod.Add(*network_));
+  EXPECT_EQ(Fetch("127.0.0.1", 12000), "10.80.0.1");
+  pod.Unpin();
+  ASSERT_OK(pod.Del(*network_));
+  ASSERT_OK(network_->Del(Pod(netns()).request, "", Call()));
+}
+
+TEST_F(BridgeNetworkTest, CheckSeesDamage) {
+  Pod pod(netns());
+  ASSERT_OK(pod.Add(*network_));
+  Shell(Cat("nsenter --net=", pod.request.netns_path, " ip -4 addr flush dev eth0"));
+  EXPECT_THAT(network_->Check(pod.request, pod.result.state_json, Call()).ToString(),
+              HasSubstr("10.80.0.2/16"));
+  Shell(Cat("ip link set ", BridgeNetwork::HostLinkName(pod.request.pod_id), " nomaster"));
+  EXPECT_THAT(network_->Check(pod.request, pod.result.state_json, Call()).ToString(),
+              HasSubstr("no port of crisp0"));
+}
+
+TEST_F(BridgeNetworkTest, AForeignEth0IsNotTaken) {
+  Pod pod(netns());
+  Shell(Cat("nsenter --net=", pod.request.netns_path, " ip link add eth0 type bridge"));
+  const absl::Status status = pod.Add(*network_);
+  EXPECT_TRUE(absl::IsAlreadyExists(status)) << status.ToString();
+  EXPECT_THAT(Shell(Cat("nsenter --net=", pod.request.netns_path, " ip -d link show eth0")),
+              HasSubstr("bridge"));
+  EXPECT_THAT(Shell("ip -o link"),
+              testing::Not(HasSubstr(BridgeNetwork::HostLinkName(pod.request.pod_id))));
+}
+
+TEST_F(BridgeNetworkTest, MissingNamespaceIsAnError) {
+  Pod pod(netns());
+  pod.Unpin();
+  EXPECT_TRUE(absl::IsNotFound(pod.Add(*network_)));
+  EXPECT_TRUE(absl::IsFailedPrecondition([&] {
+    PodNetworkRequest request = pod.request;
+    request.netns_path = "/proc/self/ns/uts";
+    return network_->Add(request, Call()).status();
+  }()));
+  EXPECT_EQ(Shell("ip -o link show type veth"), "");
+}
+
+TEST_F(BridgeNetworkTest, OrphansAreReleased) {
+  Pod kept(netns()), lost(netns());
+  kept.request.ports = {{"tcp", 8080, 12000, ""}};
+  lost.request.ports = {{"tcp", 8080, 12001, ""}};
+  ASSERT_OK(kept.Add(*network_));
+  ASSERT_OK(lost.Add(*network_));
+  OpenNetwork();
+  ASSERT_OK(network_->ReleaseAllExcept({kept.request.pod_id}, Call()));
+  EXPECT_THAT(Shell("ip -o link"),
+              testing::Not(HasSubstr(BridgeNetwork::HostLinkName(lost.request.pod_id))));
+  EXPECT_THAT(Shell("nft list ruleset"), testing::Not(HasSubstr("12001")));
+  EchoServer server(kept.request.netns_path, "tcp", 8080);
+  EXPECT_EQ(Fetch("127.0.0.1", 12000), "10.80.0.1");
+}
+
+TEST_F(BridgeNetworkTest, TwoHundredPodsLeaveNothing) {
+  {
+    Pod first(netns());  // makes the bridge
+    ASSERT_OK(first.Add(*network_));
+    ASSERT_OK(first.Del(*network_));
+  }
+  const std::string rules = Shell("nft list ruleset");
+  std::vector<std::thread> threads;
+  std::atomic<int> failures = 0;
+  for (int thread = 0; thread < 4; ++thread) {
+    threads.emplace_back([&, thread] {
+      for (int i = 0; i < 50; ++i) {
+        Pod pod(netns());
+        pod.request.ports = {{"tcp", 80, 20000 + thread * 50 + i, ""}};
+        if (!pod.Add(*network_).ok() || !pod.Del(*network_).ok()) ++failures;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(failures, 0);
+  for (int i = 0; i < 300 && !Shell("ip -o link show type veth").empty(); ++i)
+    absl::SleepFor(absl::Milliseconds(100));
+  EXPECT_EQ(Shell("ip -o link show type veth"), "");
+  EXPECT_EQ(Shell("nft list ruleset"), rules);
+  EXPECT_EQ(Shell(Cat("ls ", netns())), "");
+  int64_t rows = -1;
+  ASSERT_OK(database_->Query(
+      "SELECT (SELECT count(*) FROM network_address) + (SELECT count(*) FROM network_host_port)",
+      {}, [&](const Row& row) {
+        rows = row.Int(0);
+        return absl::OkStatus();
+      }));
+  EXPECT_EQ(rows, 0);
+}
+
+TEST_F(BridgeNetworkTest, TakesTheMtuOfTheDefaultRoute) {
+  Shell(
+      "ip link add up0 type bridge; ip link set up0 mtu 1400; ip addr add 172.30.0.2/24 dev up0; "
+      "ip link set up0 up; "
+      "ip route add default via 172.30.0.1");
+  Pod pod(netns());
+  ASSERT_OK(pod.Add(*network_));
+  EXPECT_THAT(Shell(Cat("nsenter --net=", pod.request.netns_path, " ip link show eth0")),
+              HasSubstr("mtu 1400"));
+  Shell("ip link del up0");
+}
+
+// What leaves the bridge towards another network carries the host's address; a route into a taken
+// subnet is respected.
+TEST_F(BridgeNetworkTest, MasqueradesAndAvoidsTakenSubnets) {
+  Pod outside(netns());
+  Shell(Cat(
+      "ip link add up0 type veth peer name up1; ip link set up1 netns ", outside.request.netns_path,
+      "; ip addr add 10.80.5.1/24 dev up0; ip link set up0 up; nsenter --net=",
+      outside.request.netns_path, " sh -c 'ip addr add 10.80.5.2/24 dev up1; ip link set up1 up'"));
+  Pod pod(netns());
+  ASSERT_OK(pod.Add(*network_));
+  EXPECT_EQ(pod.v4(), "10.112.0.2");
+  EchoServer server(outside.request.netns_path, "tcp", 8080);
+  EXPECT_EQ(pod.FetchFrom("10.80.5.2", 8080), "10.80.5.1");
+}
+
+TEST(BridgeNetworkOptions, NonsenseIsRefused) {
+  char name[] = "/tmp/crisp-bridge-XXXXXX";
+  const std::string folder = mkdtemp(name);
+  auto database = *Database::Open(JoinPath(folder, "crisp.db"));
+  const auto open = [&](const NetworkOptions& options) {
+    return BridgeNetwork::Open(options, *database).status().ToString();
+  };
+  NetworkOptions options;
+  options.bridge = "a\"; drop";
+  EXPECT_THAT(open(options), HasSubstr("bridge name"));
+  options.bridge = "sixteencharslong";
+  EXPECT_THAT(open(options), HasSubstr("bridge name"));
+  options = {};
+  options.subnets = {"10.0.0.0"};
+  EXPECT_THAT(open(options), HasSubstr("prefix length"));
+  options.subnets = {"10.0.0.0/16", "10.1.0.0/16"};
+  EXPECT_THAT(open(options), HasSubstr("same family"));
+  options.subnets = {"10.0.0.0/31"};
+  EXPECT_THAT(open(options), HasSubstr("no room"));
+  options = {};
+  options.mtu = 100;
+  EXPECT_THAT(open(options), HasSubstr("MTU"));
+  database.reset();
+  Shell(Cat("rm -rf ", folder));
 }
 
 }  // namespace

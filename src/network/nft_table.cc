@@ -17,6 +17,8 @@
 namespace crisp {
 namespace {
 
+constexpr size_t kLongestQuote = 300;
+
 std::string MapName(const HostPort& port) {
   return Cat(port.host_ip.is_v4() ? "v4_" : "v6_", port.host_ip.IsAny() ? "any" : "one");
 }
@@ -106,20 +108,23 @@ std::string NftTable::ElementCommand(std::string_view verb, const HostPort& port
              verb == "delete" ? Key(port) : Element(port), " }\n");
 }
 
+void NftTable::FreeContext::operator()(nft_ctx* context) const { nft_ctx_free(context); }
+
 absl::Status NftTable::Run(const std::string& commands) {
-  // A context for each call: it holds a socket and a cache of the host's rules, which may be large.
-  std::unique_ptr<nft_ctx, decltype(&nft_ctx_free)> context(nft_ctx_new(NFT_CTX_DEFAULT),
-                                                            nft_ctx_free);
-  if (context == nullptr) return absl::InternalError("starting libnftables failed");
-  nft_ctx_buffer_error(context.get());
-  nft_ctx_buffer_output(context.get());
+  if (context_ == nullptr) {
+    context_.reset(nft_ctx_new(NFT_CTX_DEFAULT));
+    if (context_ == nullptr) return absl::InternalError("starting libnftables failed");
+    nft_ctx_buffer_error(context_.get());
+    nft_ctx_buffer_output(context_.get());
+  }
   errno = 0;
-  if (nft_run_cmd_from_buffer(context.get(), commands.c_str()) == 0) return absl::OkStatus();
+  if (nft_run_cmd_from_buffer(context_.get(), commands.c_str()) == 0) return absl::OkStatus();
   const int error = errno;
-  const std::string_view words = Trim(nft_ctx_get_error_buffer(context.get()));
-  const std::string text = Cat("nftables table ", name_, ": ", words.substr(0, 300));
-  if (words.find("No such file") != std::string_view::npos) return absl::NotFoundError(text);
-  if (words.find("File exists") != std::string_view::npos) return absl::AlreadyExistsError(text);
+  const std::string words(Trim(nft_ctx_get_error_buffer(context_.get())).substr(0, kLongestQuote));
+  context_.reset();
+  const std::string text = Cat("nftables table ", name_, ": ", words);
+  if (words.find("No such file") != std::string::npos) return absl::NotFoundError(text);
+  if (words.find("File exists") != std::string::npos) return absl::AlreadyExistsError(text);
   return WithCode(error == 0 ? absl::StatusCode::kInternal : Errno(error, "").code(),
                   absl::UnknownError(text));
 }

@@ -10,6 +10,7 @@
 // reach a host port.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,8 @@
 #include "absl/synchronization/mutex.h"
 #include "kernel/ip_address.h"
 #include "network/port_map.h"
+
+struct nft_ctx;
 
 namespace crisp {
 
@@ -54,9 +57,16 @@ class NftTable {
   std::string ElementCommand(std::string_view verb, const HostPort& port) const;
   absl::Status Run(const std::string& commands) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  struct FreeContext {
+    void operator()(nft_ctx* context) const;
+  };
+
   const NftTableOptions options_;
   const std::string name_;
   absl::Mutex mutex_;
+  // Kept from call to call: closing its socket waits for an RCU grace period (some 10 ms) after
+  // anything was deleted. Made anew after an error.
+  std::unique_ptr<nft_ctx, FreeContext> context_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace crisp
