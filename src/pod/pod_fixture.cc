@@ -34,6 +34,7 @@ void PodTest::TearDown() {
   }
   CloseRuntime();
   (void)Unmount(At("netns"));
+  (void)RemoveTree(State());
   (void)RemoveTree(folder_);
 }
 
@@ -242,32 +243,37 @@ std::string PodTest::Log(const std::string& name) const {
   return text.ok() ? *text : Cat("no log: ", FromAbsl(text.status().message()));
 }
 
+// All below the folder; what vanishes meanwhile is not there.
+void PodTest::ListTree(const std::string& folder, std::vector<std::string>& paths) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    paths.push_back(entry.path());
+    if (entry.is_directory(error) && !entry.is_symlink(error)) ListTree(entry.path(), paths);
+  }
+}
+
 std::vector<std::string> PodTest::Traces() const {
   std::vector<std::string> traces;
   for (const std::string_view line : Split(*ReadFile("/proc/self/mountinfo"), '\n')) {
-    if (line.find(folder_) != std::string_view::npos) traces.push_back(Cat("mount ", line));
-  }
-  for (const char* folder : {"root", "state", "netns"}) {
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(
-             At(folder), std::filesystem::directory_options::skip_permission_denied)) {
-      const std::string path = entry.path();
-      if (path.find("/layers/") != std::string::npos ||
-          path.find("/seccomp/") != std::string::npos) {
-        continue;
-      }
-      if (path.find("crisp.db") == std::string::npos) traces.push_back(Cat("file ", path));
+    if (line.find(BaseName(folder_)) != std::string_view::npos) {
+      traces.push_back(Cat("mount ", line));
     }
   }
+  std::vector<std::string> paths;
+  for (const std::string& folder :
+       {At("root/containers"), At("root/trash"), At("netns"), State()}) {
+    ListTree(folder, paths);
+  }
+  for (const std::string& path : paths) traces.push_back(Cat("file ", path));
+  paths.clear();
   std::error_code error;
-  for (auto walk = std::filesystem::recursive_directory_iterator("/sys/fs/cgroup", error);
-       walk != std::filesystem::recursive_directory_iterator(); walk.increment(error)) {
-    if (error) break;
-    const std::string path = walk->path();
-    if (walk->is_directory(error) && path.find("/crisp/") != std::string::npos) {
+  ListTree("/sys/fs/cgroup", paths);
+  for (const std::string& path : paths) {
+    if (path.find("/crisp/") != std::string::npos && std::filesystem::is_directory(path, error)) {
       traces.push_back(Cat("cgroup ", path));
     }
   }
-  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
     absl::StatusOr<std::string> line = ReadFile(Cat(entry.path().string(), "/cmdline"), 1 << 16);
     if (line.ok() && line->starts_with("crisp-monitor")) traces.push_back(Cat("process ", *line));
   }
@@ -283,6 +289,17 @@ void PodTest::ExpectNoTraces(const std::vector<std::string>& before) const {
     absl::SleepFor(absl::Milliseconds(20));
   }
   EXPECT_THAT(now, testing::ElementsAreArray(before));
+}
+
+void PodTest::ExpectNoTraceOf(const std::string& word) const {
+  std::vector<std::string> found;
+  for (int i = 0; i < 100; ++i) {
+    found = Traces();
+    std::erase_if(found, [&](const std::string& trace) { return trace.find(word) == trace.npos; });
+    if (found.empty()) return;
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+  EXPECT_THAT(found, testing::IsEmpty());
 }
 
 }  // namespace crisp

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
+#include "base/text.h"
 #include "db/database.h"
 #include "image/image_store.h"
 #include "network/network_choice.h"
@@ -29,7 +31,8 @@ class PodTest : public testing::Test {
   void CloseRuntime();
 
   std::string At(std::string_view name) const;
-  std::string State() const { return At("state"); }
+  // On a tmpfs, as in real life.
+  std::string State() const { return Cat("/dev/shm/", BaseName(folder_)); }
 
   static v1::RunPodSandboxRequest PodRequest(const std::string& name);
   v1::CreateContainerRequest ContainerRequest(const std::string& pod, const std::string& name,
@@ -65,6 +68,8 @@ class PodTest : public testing::Test {
   std::vector<std::string> Traces() const;
   // Waits for background removal, then compares.
   void ExpectNoTraces(const std::vector<std::string>& before) const;
+  // The same for what has this word (an id) in its name.
+  void ExpectNoTraceOf(const std::string& word) const;
 
   std::string folder_;
   std::unique_ptr<Database> database_;
@@ -74,6 +79,7 @@ class PodTest : public testing::Test {
 
  private:
   void MakeImage();
+  static void ListTree(const std::string& folder, std::vector<std::string>& paths);
 };
 
 }  // namespace crisp

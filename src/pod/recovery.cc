@@ -84,6 +84,7 @@ absl::Status Recovery::Run() {
   FinishPods();
   RollBackPods();
   SweepPodFolders();
+  DropOrphans();
   SweepContainerFolders();
   SweepHoldings();
   state_.worker->Drain();
@@ -114,7 +115,9 @@ void Recovery::TakeContainers(std::vector<record::Container> containers) {
       pod = std::make_shared<PodEntry>(std::move(nobody));
     }
     auto container = std::make_shared<ContainerEntry>(std::move(record), *pod);
-    if (orphan || container->record.Get()->phase() == record::CONTAINER_CREATING) {
+    if (orphan) {
+      orphans_.push_back(std::move(container));
+    } else if (container->record.Get()->phase() == record::CONTAINER_CREATING) {
       half_made_.push_back(std::move(container));
     } else {
       state_.table.Add(std::move(container));
@@ -134,6 +137,7 @@ void Recovery::Reconnect() {
 
 void Recovery::ReconnectPod(const PodPointer& pod) {
   const record::PodPhase phase = pod->record.Get()->phase();
+  if (phase == record::POD_STOPPED || phase == record::POD_REMOVING) return;
   absl::Status status;
   absl::StatusOr<std::shared_ptr<MonitorClient>> client = state_.Connect(pod->id, UniqueFd());
   status = client.status();
@@ -179,6 +183,16 @@ void Recovery::FinishContainers() {
   }
   for (const ContainerPointer& container : state_.table.Containers()) {
     if (container->record.Get()->phase() != record::CONTAINER_REMOVING) continue;
+    Report(Cat("container ", container->id), state_.DropContainer(container));
+  }
+}
+
+// Containers of pods that have no record; whatever of such a pod was found is gone by now, their
+// processes with it.
+void Recovery::DropOrphans() {
+  for (const ContainerPointer& container : orphans_) {
+    LOG_WARN("container {} is of pod {}, which has no record: removed", container->id,
+             container->pod->id);
     Report(Cat("container ", container->id), state_.DropContainer(container));
   }
 }

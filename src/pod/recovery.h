@@ -26,6 +26,7 @@ class Recovery {
   void AfterReboot(const PodPointer& pod);
   void FinishContainers();
   void FinishPods();
+  void DropOrphans();
   void RollBackPods();
   void RollBack(const PodPointer& pod);
   void SweepPodFolders();
@@ -40,6 +41,7 @@ class Recovery {
   std::map<std::string, pid_t> monitors_;  // monitors that run on this host, by pod
   std::vector<PodPointer> creating_;
   std::vector<ContainerPointer> half_made_;
+  std::vector<ContainerPointer> orphans_;
   std::set<std::string> kept_stopping_;  // not ready any more; taken down when the client says so
   std::set<std::string> pod_ids_;        // of every pod that still holds something
 };
