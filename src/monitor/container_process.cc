@@ -111,6 +111,8 @@ void ContainerProcess::ProcessEnded(int wait_status) {
   const std::optional<Cgroup> cgroup = ItsCgroup();
   record.set_oom_killed(record.exit_code() != 0 && cgroup.has_value() && cgroup->OomKills() > 0);
   io_->Drain();
+  io_->CloseStdin();
+  if (io_->ended()) io_.reset();
   Record(std::move(record));
   // Without a PID namespace of its own, the container's other processes are still there.
   if (cgroup.has_value()) {

@@ -13,11 +13,12 @@
 namespace crisp {
 namespace {
 
-// Bounds on what a daemon gone wrong can make the monitor remember.
-constexpr size_t kMaxContainers = 500;
-constexpr size_t kMaxExecs = 500;
+// Bounds on what a daemon gone wrong can make the monitor remember. With all of them reached, the
+// answer to Hello still fits into one packet.
+constexpr size_t kMaxContainers = 400;
+constexpr size_t kMaxExecs = 200;
 constexpr size_t kMaxLingering = 64;
-constexpr size_t kMaxIdBytes = 128;
+constexpr size_t kMaxIdBytes = 80;
 constexpr size_t kMaxLogLineBytes = 1 << 20;
 constexpr int kMaxSignal = 64;
 
