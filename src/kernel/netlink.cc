@@ -30,6 +30,10 @@ absl::Status Failure(int error, std::string_view what, std::string_view kernel_w
     return absl::NotFoundError(
         Cat(what, ": ", kernel_words.empty() ? "no such link" : kernel_words));
   }
+  if (error == EXFULL) {
+    return absl::ResourceExhaustedError(
+        Cat(what, ": the bridge has no free port (1023 is the kernel's limit)"));
+  }
   const absl::Status status = Errno(error, what);
   if (kernel_words.empty()) return status;
   return WithCode(status.code(),

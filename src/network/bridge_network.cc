@@ -1,8 +1,11 @@
 #include "network/bridge_network.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "absl/cleanup/cleanup.h"
 #include "base/file.h"
@@ -28,12 +31,51 @@ MacAddress MacOf(const IpAddress& address) {
   return mac;
 }
 
-// What the pod's namespace needs before its link appears: no duplicate address detection (the
-// address is usable at once) and no belief in routers that other pods claim to be (CVE-2020-10749).
-void PrepareIpv6() {
+// Inside the pod's namespace, before its link appears: no duplicate address detection (the address
+// is usable at once) and no belief in routers that other pods claim to be (CVE-2020-10749). False
+// if the pod's sysctls disable IPv6.
+bool PrepareIpv6() {
+  const absl::StatusOr<std::string> disabled =
+      ReadFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", 16);
+  if (!disabled.ok() || Trim(*disabled) != "0") return false;
   for (const char* name : {"accept_dad", "accept_ra"}) {
     WriteExisting(Cat("/proc/sys/net/ipv6/conf/default/", name), "0").IgnoreError();
   }
+  return true;
+}
+
+// AlreadyExists if a process on the host listens where a host port shall be: the redirection would
+// take its connections away. An address that the host does not have (yet) is no objection.
+absl::Status CheckNobodyListens(const HostPort& port) {
+  const bool tcp = port.protocol == "tcp";
+  const int type = port.protocol == "udp" ? SOCK_DGRAM : SOCK_STREAM;
+  UniqueFd fd(socket(port.host_ip.family(), type | SOCK_CLOEXEC,
+                     port.protocol == "sctp" ? IPPROTO_SCTP : 0));
+  if (!fd.valid()) return absl::OkStatus();  // a protocol that this host does not have
+  const int one = 1;
+  if (tcp)
+    setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &one,
+               sizeof(one));  // old connections do not count
+  sockaddr_storage address = {};
+  socklen_t size = sizeof(sockaddr_in);
+  if (port.host_ip.is_v4()) {
+    auto* v4 = reinterpret_cast<sockaddr_in*>(&address);
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(static_cast<uint16_t>(port.host_port));
+    std::memcpy(&v4->sin_addr, port.host_ip.bytes().data(), 4);
+  } else {
+    setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+    auto* v6 = reinterpret_cast<sockaddr_in6*>(&address);
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(static_cast<uint16_t>(port.host_port));
+    std::memcpy(&v6->sin6_addr, port.host_ip.bytes().data(), 16);
+    size = sizeof(sockaddr_in6);
+  }
+  if (bind(fd.get(), reinterpret_cast<sockaddr*>(&address), size) == 0 || errno != EADDRINUSE) {
+    return absl::OkStatus();
+  }
+  return absl::AlreadyExistsError(
+      Cat("host port ", port.ToString(), " is in use by a process on this host"));
 }
 
 absl::StatusOr<UniqueFd> OpenNetns(const PodNetworkRequest& request) {
@@ -101,6 +143,14 @@ absl::Status BridgeNetwork::PrepareLocked() {
     filter_.reset();
     return Annotate(status, "the built-in network");
   }
+  if (filter_->HostDropsForwarded()) {
+    LOG_WARN(
+        "network: this host's iptables FORWARD chain drops by default (Docker sets that): pods "
+        "reach the host and each "
+        "other, but nothing beyond. To allow it: iptables -I FORWARD -i {0} -j ACCEPT; iptables -I "
+        "FORWARD -o {0} -j ACCEPT",
+        site_->name());
+  }
   return *made ? Reattach() : absl::OkStatus();
 }
 
@@ -136,7 +186,7 @@ absl::StatusOr<PodNetworkResult> BridgeNetwork::Add(const PodNetworkRequest& req
   RETURN_IF_ERROR(call.Check());
   ASSIGN_OR_RETURN(const UniqueFd netns, OpenNetns(request));
   RETURN_IF_ERROR(Prepare());
-  ASSIGN_OR_RETURN(const Plan plan, PlanFor(request.pod_id));
+  ASSIGN_OR_RETURN(Plan plan, PlanFor(request.pod_id));
   absl::Cleanup undo = [&] {
     DeleteHostLink(HostLinkName(request.pod_id)).IgnoreError();
     Forget(request.pod_id).IgnoreError();
@@ -152,14 +202,24 @@ absl::StatusOr<PodNetworkResult> BridgeNetwork::Add(const PodNetworkRequest& req
   return result;
 }
 
-absl::Status BridgeNetwork::Connect(const PodNetworkRequest& request, const Plan& plan, int netns) {
+void BridgeNetwork::Plan::DropIpv6() {
+  std::erase_if(addresses, [](const IpPrefix& prefix) { return !prefix.address.is_v4(); });
+  std::erase_if(gateways, [](const IpAddress& gateway) { return !gateway.is_v4(); });
+}
+
+absl::Status BridgeNetwork::Connect(const PodNetworkRequest& request, Plan& plan, int netns) {
   VethRequest veth;
   veth.host_name = HostLinkName(request.pod_id);
   veth.pod_netns = netns;
   veth.pod_name = kPodLink;
   veth.pod_mac = plan.mac;
   return InNamespace(netns, [&]() -> absl::Status {
-    PrepareIpv6();
+    if (!PrepareIpv6()) plan.DropIpv6();
+    if (plan.addresses.empty()) {
+      return absl::FailedPreconditionError(
+          Cat("network of pod ", request.pod_id,
+              ": the pod's sysctls disable IPv6, and the bridge has only that"));
+    }
     {
       absl::MutexLock lock(&mutex_);
       for (int tries = 1;; ++tries) {
@@ -196,6 +256,7 @@ absl::Status BridgeNetwork::OpenPorts(const PodNetworkRequest& request, const Pl
   ASSIGN_OR_RETURN(const std::vector<HostPort> ports,
                    ports_->Claim(request.pod_id, request.ports, addresses));
   if (ports.empty()) return absl::OkStatus();
+  for (const HostPort& port : ports) RETURN_IF_ERROR(CheckNobodyListens(port));
   absl::Status status = filter_->Add(ports);
   // The table may have been flushed this very moment.
   if (absl::IsNotFound(status)) status = filter_->Install(ports_->All());

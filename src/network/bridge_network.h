@@ -42,6 +42,8 @@ class BridgeNetwork : public Network {
  private:
   // A pod's network as it shall be.
   struct Plan {
+    void DropIpv6();
+
     std::vector<IpPrefix> addresses;
     std::vector<IpAddress> gateways;
     MacAddress mac = {};
@@ -54,7 +56,8 @@ class BridgeNetwork : public Network {
   absl::Status PrepareLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Reattach() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Plan> PlanFor(const std::string& pod_id) ABSL_LOCKS_EXCLUDED(mutex_);
-  absl::Status Connect(const PodNetworkRequest& request, const Plan& plan, int netns)
+  // Drops IPv6 from the plan if the pod has it disabled.
+  absl::Status Connect(const PodNetworkRequest& request, Plan& plan, int netns)
       ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status OpenPorts(const PodNetworkRequest& request, const Plan& plan)
       ABSL_LOCKS_EXCLUDED(mutex_);

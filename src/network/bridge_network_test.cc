@@ -307,6 +307,44 @@ TEST_F(BridgeNetworkTest, HostPortIsGivenOnce) {
   ASSERT_OK(b.Del(*network_));
 }
 
+TEST_F(BridgeNetworkTest, HostPortOfAProcessOnTheHostIsNotTakenAway) {
+  Pod pod(netns());
+  pod.request.ports = {{"tcp", 80, 12000, ""}};
+  {
+    EchoServer host("/proc/self/ns/net", "tcp", 12000);
+    EXPECT_EQ(Fetch("127.0.0.1", 12000), "127.0.0.1");
+    const absl::Status taken = pod.Add(*network_);
+    EXPECT_TRUE(absl::IsAlreadyExists(taken)) << taken.ToString();
+    EXPECT_THAT(taken.ToString(), HasSubstr("*:12000/tcp is in use by a process on this host"));
+    EXPECT_EQ(Fetch("127.0.0.1", 12000), "127.0.0.1");
+  }
+  ASSERT_OK(pod.Add(*network_));
+}
+
+TEST_F(BridgeNetworkTest, APodMayDisableIpv6) {
+  Pod pod(netns());
+  pod.Unpin();
+  ASSERT_OK(PinNamespaces({{NamespaceKind::kNetwork, pod.request.netns_path}}, "",
+                          {{"net.ipv6.conf.all.disable_ipv6", "1"}}));
+  pod.request.ports = {{"tcp", 8080, 12000, ""}};
+  ASSERT_OK(pod.Add(*network_));
+  EXPECT_EQ(pod.result.ips.size(), 1u);
+  EchoServer server(pod.request.netns_path, "tcp", 8080);
+  EXPECT_EQ(Fetch("127.0.0.1", 12000), "10.80.0.1");
+  ASSERT_OK(network_->Check(pod.request, pod.result.state_json, Call()));
+}
+
+TEST_F(BridgeNetworkTest, SeesAFirewallThatDropsForwarded) {
+  NftTable table({"crisp0", {}, true});
+  EXPECT_FALSE(table.HostDropsForwarded());
+  Shell(
+      "nft 'add table ip filter; add chain ip filter FORWARD { type filter hook forward priority "
+      "0; policy drop; }'");
+  EXPECT_TRUE(table.HostDropsForwarded());
+  Shell("nft 'add rule ip filter FORWARD iifname crisp0 accept'");
+  EXPECT_FALSE(table.HostDropsForwarded());
+}
+
 TEST_F(BridgeNetworkTest, ExhaustionIsSaidAndHeals) {
   options_.subnets = {"192.168.77.0/30"};
   OpenNetwork();

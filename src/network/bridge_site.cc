@@ -106,6 +106,7 @@ absl::Status PrepareHost(const std::string& bridge, bool v4, bool v6) {
     RETURN_IF_ERROR(EnsureSysctl(Cat("/proc/sys/net/ipv4/conf/", bridge, "/route_localnet"), "1"));
   }
   if (v6) {
+    RETURN_IF_ERROR(EnsureSysctl(Cat(kIpv6Folder, "/", bridge, "/disable_ipv6"), "0"));
     // Pods must not be able to reroute the host (CVE-2020-10749).
     RETURN_IF_ERROR(EnsureSysctl(Cat(kIpv6Folder, "/", bridge, "/accept_ra"), "0"));
     const std::string forwarding = Cat(kIpv6Folder, "/all/forwarding");
@@ -208,8 +209,8 @@ absl::StatusOr<bool> BridgeSite::Ensure(Netlink& netlink) {
     addresses.push_back({AddressTable::Gateway(subnet), subnet.length});
     (subnet.address.is_v4() ? v4 : v6) = true;
   }
-  RETURN_IF_ERROR(netlink.Configure(link.index, addresses, {}));
   RETURN_IF_ERROR(PrepareHost(name_, v4, v6));
+  RETURN_IF_ERROR(netlink.Configure(link.index, addresses, {}));
   index_ = link.index;
   return true;
 }

@@ -139,6 +139,14 @@ absl::Status NftTable::Destroy() {
   return Run(Cat("table inet ", name_, "\ndelete table inet ", name_, "\n"));
 }
 
+bool NftTable::HostDropsForwarded() {
+  absl::MutexLock lock(&mutex_);
+  if (!Run("list chain ip filter FORWARD").ok()) return false;
+  const std::string_view text = nft_ctx_get_output_buffer(context_.get());
+  return text.find("policy drop") != std::string_view::npos &&
+         text.find(options_.bridge) == std::string_view::npos;
+}
+
 absl::Status NftTable::Add(const std::vector<HostPort>& ports) {
   if (ports.empty()) return absl::OkStatus();
   absl::MutexLock lock(&mutex_);

@@ -49,6 +49,10 @@ class NftTable {
   absl::Status Add(const std::vector<HostPort>& ports) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Remove(const std::vector<HostPort>& ports) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // True if the host's iptables rules (as nftables sees them) drop forwarded packets unless another
+  // rule says otherwise.
+  bool HostDropsForwarded() ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Removes the table; ok if there is none.
   absl::Status Destroy() ABSL_LOCKS_EXCLUDED(mutex_);
 
