@@ -246,7 +246,7 @@ def main():
     registry.image(f"{e2e}/nonewprivs:1.3", [base, one_file("nnp", c_program(WHO_C), 0o4755)],
                    {"Cmd": None, "Entrypoint": ["/nnp"]})
     registry.image(f"{cri}/hostnet-nginx-{machine}:latest", [base, nginx_layer(12003)], nginx)
-    registry.image("pause:3.10.1", [one_file("pause", c_program(WAIT_C), 0o755)],
+    registry.image("pause:3.9", [one_file("pause", c_program(WAIT_C), 0o755)],
                    {"Cmd": None, "Entrypoint": ["/pause"], "User": "65535:65535"})
     for name, user in (("user-uid", "1002"), ("user-username", "www-data"), ("user-uid-group", "1003:users"),
                        ("user-username-group", "www-data:100"), ("predefined-group", "1000")):

@@ -1,0 +1,102 @@
+#include "test/integration/test_daemon.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "base/file.h"
+#include "base/status.h"
+#include "test/integration/test_registry.h"
+
+namespace crisp {
+
+TestDaemon::TestDaemon(const TestFolder& folder, const std::string& extra_config)
+    : folder_(folder) {
+  const std::string config = folder_ / "crispd.toml";
+  for (const std::string& path : {cni_conf_dir(), cni_bin_dir(), netns_dir()})
+    (void)MakeFolders(path);
+  (void)ReplaceFile(config,
+                    Cat("[network]\nnetns_dir = \"", netns_dir(), "\"\n",  //
+                        "[cni]\nconf_dir = \"", cni_conf_dir(), "\"\nbin_dirs = [\"", cni_bin_dir(),
+                        "\"]\n", "cache_dir = \"", cni_cache_dir(), "\"\n",  //
+                        "[[registry]]\nhost = \"", TestRegistry::kHost, "\"\nmirrors = [\"http://",
+                        TestRegistry::Get().address(), "\"]\n", extra_config));
+  argv_ = {JoinPath(ProgramFolder(), "crispd"),
+           "--config",
+           config,
+           "--root",
+           root(),
+           "--state",
+           state(),
+           "--listen",
+           endpoint(),
+           "--log-level",
+           "debug"};
+}
+
+TestDaemon::~TestDaemon() {
+  if (running()) Kill();
+}
+
+absl::Status TestDaemon::Start() {
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, 1, log_path().c_str(), O_CREAT | O_WRONLY | O_APPEND,
+                                   0644);
+  posix_spawn_file_actions_adddup2(&actions, 1, 2);
+  std::vector<char*> argv;
+  for (std::string& word : argv_) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  const int error = posix_spawn(&pid_, argv[0], &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) return Errno(error, Cat("run ", argv_[0]));
+  client_ = std::make_unique<CriClient>(endpoint());
+  absl::Status status;
+  const bool decided = WaitUntil(
+      [&] {
+        status = client_->WaitReady(absl::Milliseconds(200));
+        if (status.ok()) return true;
+        int ended = 0;
+        if (waitpid(pid_, &ended, WNOHANG) != pid_) return false;
+        pid_ = -1;
+        status = absl::InternalError(Cat("crispd ended with status ", ended, "\n", LogTail()));
+        return true;
+      },
+      absl::Seconds(60));
+  if (!decided) return absl::DeadlineExceededError(Cat("crispd is not ready\n", LogTail()));
+  return status;
+}
+
+int TestDaemon::Stop() {
+  int status = 0;
+  kill(pid_, SIGTERM);
+  if (!WaitUntil([&] { return waitpid(pid_, &status, WNOHANG) == pid_; })) {
+    Kill();
+    return -1;
+  }
+  pid_ = -1;
+  return status;
+}
+
+void TestDaemon::Kill() {
+  kill(pid_, SIGKILL);
+  waitpid(pid_, nullptr, 0);
+  pid_ = -1;
+}
+
+std::string TestDaemon::LogTail() const {
+  std::ifstream file(log_path());
+  std::ostringstream text;
+  text << file.rdbuf();
+  const std::string all = text.str();
+  return all.size() > 6000 ? all.substr(all.size() - 6000) : all;
+}
+
+}  // namespace crisp

@@ -1,0 +1,246 @@
+#include "test/integration/test_registry.h"
+
+#include <arpa/inet.h>
+#include <curl/curl.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "absl/strings/match.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "base/unique_fd.h"
+
+namespace crisp {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr char kOciManifest[] = "application/vnd.oci.image.manifest.v1+json";
+constexpr char kOciIndex[] = "application/vnd.oci.image.index.v1+json";
+constexpr char kDockerManifest[] = "application/vnd.docker.distribution.manifest.v2+json";
+
+[[noreturn]] void Die(const std::string& why) {
+  std::fprintf(stderr, "test registry: %s\n", why.c_str());
+  std::abort();
+}
+
+sockaddr_in Loopback(int port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  return address;
+}
+
+bool Listens(int port) {
+  const UniqueFd probe(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const sockaddr_in address = Loopback(port);
+  return connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+}
+
+size_t Collect(char* data, size_t size, size_t count, void* text) {
+  static_cast<std::string*>(text)->append(data, size * count);
+  return size * count;
+}
+
+std::string LayerMediaType(bool docker, Packing packing) {
+  if (docker) {
+    return packing == Packing::kPlain ? "application/vnd.docker.image.rootfs.diff.tar"
+                                      : "application/vnd.docker.image.rootfs.diff.tar.gzip";
+  }
+  const std::string base = "application/vnd.oci.image.layer.v1.tar";
+  return packing == Packing::kGzip   ? base + "+gzip"
+         : packing == Packing::kZstd ? base + "+zstd"
+                                     : base;
+}
+
+std::string Packed(const TestImage::Layer& layer) {
+  switch (layer.packing) {
+    case Packing::kGzip:
+      return Gzip(layer.tar);
+    case Packing::kZstd:
+      return Zstd(layer.tar);
+    case Packing::kPlain:
+      break;
+  }
+  return layer.tar;
+}
+
+std::string Architecture() {
+#if defined(__aarch64__)
+  return "arm64";
+#else
+  return "amd64";
+#endif
+}
+
+}  // namespace
+
+int FreePort() {
+  const UniqueFd probe(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address = Loopback(0);
+  socklen_t size = sizeof(address);
+  if (bind(probe.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+      getsockname(probe.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0)
+    Die("no free port");
+  return ntohs(address.sin_port);
+}
+
+TestRegistry& TestRegistry::Get() {
+  static TestRegistry registry;
+  return registry;
+}
+
+TestRegistry::TestRegistry() {
+  const int port = FreePort();
+  address_ = Cat("127.0.0.1:", port);
+  const std::string config = folder_ / "config.yml";
+  (void)ReplaceFile(config, Cat("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n",
+                                "storage: {filesystem: {rootdirectory: ", folder_ / "data",
+                                "}, delete: {enabled: true}}\nhttp: {addr: '", address_, "'}\n"));
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 1, (folder_ / "log").c_str(),
+                                   O_CREAT | O_WRONLY | O_APPEND, 0644);
+  posix_spawn_file_actions_adddup2(&actions, 1, 2);
+  std::string words[] = {"docker-registry", "serve", config};
+  char* argv[] = {words[0].data(), words[1].data(), words[2].data(), nullptr};
+  if (posix_spawnp(&pid_, "docker-registry", &actions, nullptr, argv, environ) != 0)
+    Die("cannot run docker-registry; install the packages of group test");
+  posix_spawn_file_actions_destroy(&actions);
+  if (!WaitUntil([&] { return Listens(port); })) Die("docker-registry does not listen");
+}
+
+TestRegistry::~TestRegistry() {
+  kill(pid_, SIGKILL);
+  waitpid(pid_, nullptr, 0);
+}
+
+TestRegistry::Answer TestRegistry::Send(const std::string& method, const std::string& path,
+                                        const std::string& body,
+                                        const std::string& media_type) const {
+  Answer answer;
+  CURL* curl = curl_easy_init();
+  const std::string url = absl::StartsWith(path, "http") ? path : Cat("http://", address_, path);
+  curl_slist* headers = curl_slist_append(nullptr, Cat("Content-Type: ", media_type).c_str());
+  headers = curl_slist_append(headers, "Expect:");
+  curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
+  curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method.c_str());
+  curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
+  curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body.data());
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, Collect);
+  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer.body);
+  std::string head;
+  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, Collect);
+  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &head);
+  const CURLcode code = curl_easy_perform(curl);
+  if (code != CURLE_OK) Die(Cat(method, " ", url, ": ", curl_easy_strerror(code)));
+  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer.status);
+  curl_slist_free_all(headers);
+  curl_easy_cleanup(curl);
+  for (const std::string_view line : SplitWords(head, '\n')) {
+    if (absl::StartsWithIgnoreCase(ToAbsl(line), "location:"))
+      answer.location = Trim(line.substr(9));
+  }
+  return answer;
+}
+
+std::string TestRegistry::PushBlob(const std::string& repository, const std::string& data) {
+  const std::string digest = Sha256Digest(data);
+  const Answer place = Send("POST", Cat("/v2/", repository, "/blobs/uploads/"), "", "text/plain");
+  const char* joint = absl::StrContains(place.location, "?") ? "&" : "?";
+  const Answer done =
+      Send("PUT", Cat(place.location, joint, "digest=", digest), data, "application/octet-stream");
+  if (done.status != 201) Die(Cat("blob of ", repository, ": ", done.status, " ", done.body));
+  return digest;
+}
+
+std::string TestRegistry::PushManifest(const std::string& name, const std::string& text,
+                                       const std::string& media_type) {
+  const size_t colon = name.rfind(':');
+  const Answer done =
+      Send("PUT", Cat("/v2/", name.substr(0, colon), "/manifests/", name.substr(colon + 1)), text,
+           media_type);
+  if (done.status != 201) Die(Cat("manifest ", name, ": ", done.status, " ", done.body));
+  return Sha256Digest(text);
+}
+
+std::string TestRegistry::Push(const std::string& name, const TestImage& image) {
+  const std::string repository = name.substr(0, name.rfind(':'));
+  json config = {{"architecture", Architecture()},
+                 {"os", "linux"},
+                 {"config", image.config},
+                 {"rootfs", {{"type", "layers"}, {"diff_ids", json::array()}}}};
+  json layers = json::array();
+  for (size_t i = 0; i < image.layers.size(); ++i) {
+    const std::string packed = Packed(image.layers[i]);
+    layers.push_back({{"mediaType", LayerMediaType(image.docker, image.layers[i].packing)},
+                      {"digest", PushBlob(repository, packed)},
+                      {"size", packed.size()}});
+    config["rootfs"]["diff_ids"].push_back(i < image.claimed_diff_ids.size()
+                                               ? image.claimed_diff_ids[i]
+                                               : Sha256Digest(image.layers[i].tar));
+  }
+  const std::string config_text = config.dump();
+  const std::string media_type = image.docker ? kDockerManifest : kOciManifest;
+  const json manifest = {
+      {"schemaVersion", 2},
+      {"mediaType", media_type},
+      {"config",
+       {{"mediaType", image.docker ? "application/vnd.docker.container.image.v1+json"
+                                   : "application/vnd.oci.image.config.v1+json"},
+        {"digest", PushBlob(repository, config_text)},
+        {"size", config_text.size()}}},
+      {"layers", layers}};
+  return PushManifest(name, manifest.dump(), media_type);
+}
+
+std::string TestRegistry::PushIndex(const std::string& name, const json& manifests) {
+  const json index = {{"schemaVersion", 2}, {"mediaType", kOciIndex}, {"manifests", manifests}};
+  return PushManifest(name, index.dump(), kOciIndex);
+}
+
+json TestRegistry::ManifestEntry(const std::string& name) const {
+  const size_t colon = name.rfind(':');
+  Answer answer;
+  CURL* curl = curl_easy_init();
+  const std::string url = Cat("http://", address_, "/v2/", name.substr(0, colon), "/manifests/",
+                              name.substr(colon + 1));
+  curl_slist* headers =
+      curl_slist_append(nullptr, Cat("Accept: ", kOciManifest, ", ", kDockerManifest).c_str());
+  curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, Collect);
+  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer.body);
+  curl_easy_perform(curl);
+  curl_slist_free_all(headers);
+  curl_easy_cleanup(curl);
+  return {{"mediaType", json::parse(answer.body)["mediaType"]},
+          {"digest", Sha256Digest(answer.body)},
+          {"size", answer.body.size()}};
+}
+
+std::string TestRegistry::BlobPath(const std::string& digest) const {
+  const std::string hex = digest.substr(7);
+  return Cat(folder_ / "data/docker/registry/v2/blobs/sha256/", hex.substr(0, 2), "/", hex,
+             "/data");
+}
+
+void TestRegistry::Corrupt(const std::string& digest, const std::string& content) {
+  if (!PathExists(BlobPath(digest))) Die(Cat("no blob ", digest));
+  (void)ReplaceFile(BlobPath(digest), content);
+}
+
+void TestRegistry::Lose(const std::string& digest) { (void)RemoveFile(BlobPath(digest)); }
+
+}  // namespace crisp
