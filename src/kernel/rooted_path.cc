@@ -1,9 +1,11 @@
 #include "kernel/rooted_path.h"
 
 #include <limits.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -49,6 +51,11 @@ absl::StatusOr<UniqueFd> Open(int folder_fd, std::string_view path, int flags, m
   return ErrnoStatus("opening \"", path, "\" inside the container's root");
 }
 
+bool IsProcfs(int fd) {
+  struct statfs about = {};
+  return ::fstatfs(fd, &about) != 0 || about.f_type == PROC_SUPER_MAGIC;
+}
+
 // Walks a path whose end may be missing, and makes folders where they are. `resolved` never holds a
 // link when it is looked at; should one appear meanwhile, NO_SYMLINKS makes the next step fail.
 class FolderMaker {
@@ -83,7 +90,15 @@ class FolderMaker {
     ASSIGN_OR_RETURN(const UniqueFd parent,
                      OpenInRootNoLinks(root_fd_, resolved_, O_PATH | O_DIRECTORY));
     struct stat about = {};
-    if (::fstatat(parent.get(), name.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) {
+    const bool there = ::fstatat(parent.get(), name.c_str(), &about, AT_SYMLINK_NOFOLLOW) == 0;
+    const int error = errno;
+    if ((!there || S_ISLNK(about.st_mode)) && IsProcfs(parent.get())) {
+      // Which links are there, /proc/self/fd/N, depends on the moment, and what they say is not
+      // where they lead.
+      return absl::PermissionDeniedError(Cat("\"", whole, "\" leads through a link of procfs"));
+    }
+    errno = error;
+    if (!there) {
       if (errno != ENOENT) return ErrnoStatus("looking at \"", name, "\" of \"", whole, "\"");
       if (::mkdirat(parent.get(), name.c_str(), mode_) != 0 && errno != EEXIST) {
         return ErrnoStatus("making folder \"", name, "\" of \"", whole,

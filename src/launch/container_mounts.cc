@@ -202,7 +202,8 @@ absl::Status ContainerMounts::AttachCgroups(int root_fd, Entry& entry) {
     const std::string folder = JoinPath(cgroups_->Unified()->folder, cgroup_);
     ASSIGN_OR_RETURN(const UniqueFd tree, CloneMount(AT_FDCWD, folder, TreeDepth::kOne));
     MountChange private_change = change;
-    private_change.propagation = options.propagation != 0 ? options.propagation : MS_PRIVATE;
+    private_change.propagation = MS_PRIVATE;
+    if (options.propagation != 0) private_change.propagation = options.propagation;
     RETURN_IF_ERROR(ChangeMount(tree.get(), private_change, TreeDepth::kOne, entry.destination));
     return AttachMount(tree.get(), target.get(), entry.destination);
   }

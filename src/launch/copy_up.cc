@@ -98,8 +98,11 @@ absl::Status CopyUp(int root_fd, const std::string& path, int target_fd) {
   if (!from.ok()) return from.status();
   struct stat about = {};
   if (::fstat(from->get(), &about) != 0) return ErrnoStatus("tmpcopyup: looking at ", path);
-  RETURN_IF_ERROR(CopyFolder(*std::move(from), target_fd, 0));
-  return CopyAbout(target_fd, about, path);
+  // A mount's own descriptor is O_PATH: no owner can be set by it.
+  const UniqueFd target(::openat(target_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!target.valid()) return ErrnoStatus("tmpcopyup: opening the new tmpfs");
+  RETURN_IF_ERROR(CopyFolder(*std::move(from), target.get(), 0));
+  return CopyAbout(target.get(), about, path);
 }
 
 }  // namespace crisp

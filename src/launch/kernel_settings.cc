@@ -102,7 +102,6 @@ absl::Status WriteSysctls(int proc_fd, const Json& config, const NamespacePlan& 
 }
 
 absl::Status WriteOomScore(int proc_fd, const Json& process) {
-  if (!process.contains("oomScoreAdj")) return absl::OkStatus();
   const std::string wanted = Cat(JsonInt(process, "oomScoreAdj"));
   // The host's number of this process; getpid() may give another namespace's.
   char number[16] = {};

@@ -18,7 +18,8 @@ absl::StatusOr<UniqueFd> OpenHostProc();
 // that is the whole machine's or of a namespace that the container shares with the host.
 absl::Status WriteSysctls(int proc_fd, const Json& config, const NamespacePlan& namespaces);
 
-// A value below what this process may set is raised to the lowest that it may.
+// Without process.oomScoreAdj it is 0, for the caller protects itself by a low one. A value below
+// what this process may set is raised to the lowest that it may.
 absl::Status WriteOomScore(int proc_fd, const Json& process);
 
 }  // namespace crisp

@@ -22,6 +22,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "kernel/cgroup.h"
+#include "kernel/mount.h"
 #include "launch/native_launcher.h"
 
 namespace crisp {

@@ -179,7 +179,8 @@ absl::Status ProcessSetup::ProgramError(int error, const std::string& name) cons
 
 absl::StatusOr<std::string> ProcessSetup::FindProgram(const std::string& name) const {
   std::vector<std::string> candidates;
-  if (name.find('/') != std::string::npos) {
+  const bool search = name.find('/') == std::string::npos;
+  if (!search) {
     candidates.push_back(name);
   } else {
     std::string_view path = kDefaultPath;
@@ -212,7 +213,7 @@ absl::StatusOr<std::string> ProcessSetup::FindProgram(const std::string& name) c
     if (failure == 0) return candidate;
     if (failure != ENOENT && failure != ENOTDIR) error = failure;
   }
-  if (error == ENOENT && candidates.size() > 1) {
+  if (error == ENOENT && search) {
     return absl::NotFoundError(Cat("exec \"", name, "\" in container ", container_id_,
                                    ": executable file not found in its PATH"));
   }

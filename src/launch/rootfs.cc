@@ -43,8 +43,22 @@ std::string CommonFolder(const std::vector<std::string>& paths) {
   return common;
 }
 
-// Before Linux 6.7: all layers in one string, kept short by paths relative to the folder of all.
-absl::Status MountOldOverlay(const RootfsPlan& plan, const std::string& target) {
+absl::StatusOr<UniqueFd> AttachOverlay(const RootfsPlan& plan, const std::string& target) {
+  if (plan.lower.empty()) return absl::InvalidArgumentError("overlay: there is no layer");
+  absl::StatusOr<UniqueFd> mount = NewOverlay(plan);
+  if (mount.ok()) {
+    ASSIGN_OR_RETURN(const UniqueFd folder, OpenFile(target, O_PATH | O_DIRECTORY));
+    RETURN_IF_ERROR(AttachMount(mount->get(), folder.get(), target));
+    return mount;
+  }
+  if (!absl::IsFailedPrecondition(mount.status())) return mount;
+  RETURN_IF_ERROR(MountOverlayByText(plan, target));
+  return OpenFile(target, O_PATH | O_DIRECTORY);
+}
+
+}  // namespace
+
+absl::Status MountOverlayByText(const RootfsPlan& plan, const std::string& target) {
   std::vector<std::string> paths = plan.lower;
   if (!plan.upper.empty()) paths.insert(paths.end(), {plan.upper, plan.work});
   const std::string common = CommonFolder(paths);
@@ -73,21 +87,6 @@ absl::Status MountOldOverlay(const RootfsPlan& plan, const std::string& target) 
   }
   return absl::OkStatus();
 }
-
-absl::StatusOr<UniqueFd> AttachOverlay(const RootfsPlan& plan, const std::string& target) {
-  if (plan.lower.empty()) return absl::InvalidArgumentError("overlay: there is no layer");
-  absl::StatusOr<UniqueFd> mount = NewOverlay(plan);
-  if (mount.ok()) {
-    ASSIGN_OR_RETURN(const UniqueFd folder, OpenFile(target, O_PATH | O_DIRECTORY));
-    RETURN_IF_ERROR(AttachMount(mount->get(), folder.get(), target));
-    return mount;
-  }
-  if (!absl::IsFailedPrecondition(mount.status())) return mount;
-  RETURN_IF_ERROR(MountOldOverlay(plan, target));
-  return OpenFile(target, O_PATH | O_DIRECTORY);
-}
-
-}  // namespace
 
 absl::Status CutOffMounts() {
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) == 0) return absl::OkStatus();

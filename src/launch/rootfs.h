@@ -20,6 +20,10 @@ absl::Status CutOffMounts();
 absl::StatusOr<UniqueFd> AttachRoot(const RootfsPlan& plan, const std::string& bundle,
                                     const Json& config);
 
+// How it is done before Linux 6.7: all layers in one text of at most a page, kept short by paths
+// relative to the folder of all, which becomes the working directory.
+absl::Status MountOverlayByText(const RootfsPlan& plan, const std::string& target);
+
 // Makes root_fd "/" and drops everything else; sets linux.rootfsPropagation and root.readonly.
 absl::Status EnterRoot(int root_fd, const Json& config);
 
