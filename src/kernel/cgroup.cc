@@ -2,11 +2,9 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include <algorithm>
 
-#include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "kernel/cgroup_folder.h"
