@@ -43,26 +43,31 @@ absl::Status RemoveContainer(Client& client, const cri::Container& container, bo
   return client.Call(request).status();
 }
 
+absl::Status RemoveOne(Session& session, const Inventory& inventory, const Named& target,
+                       bool force, Json& removed) {
+  if (target.pod != nullptr) {
+    RETURN_IF_ERROR(RemovePod(session.client(), inventory, *target.pod, force));
+  } else {
+    RETURN_IF_ERROR(RemoveContainer(session.client(), *target.container, force));
+  }
+  const std::string& id = target.pod != nullptr ? target.pod->id() : target.container->id();
+  removed.push_back(id);
+  if (!session.json()) Print(ShortId(id) + "\n");
+  return absl::OkStatus();
+}
+
+// One that fails does not keep the others from being removed.
 absl::Status Rm(Session& session, const RmOptions& options) {
   ASSIGN_OR_RETURN(const Inventory inventory, Inventory::Ask(session.client()));
-  std::vector<Named> targets;
+  Json removed = Json::array();
   for (const std::string& name : options.names) {
-    ASSIGN_OR_RETURN(const Named named, FindNamed(inventory, name));
-    targets.push_back(named);
+    const auto named = FindNamed(inventory, name);
+    session.Finish(named.ok() ? RemoveOne(session, inventory, *named, options.force, removed)
+                              : named.status());
   }
   if (options.all) {
-    for (const auto& pod : inventory.pods) targets.push_back({.pod = &pod});
-  }
-  Json removed = Json::array();
-  for (const Named& target : targets) {
-    if (target.pod != nullptr) {
-      RETURN_IF_ERROR(RemovePod(session.client(), inventory, *target.pod, options.force));
-    } else {
-      RETURN_IF_ERROR(RemoveContainer(session.client(), *target.container, options.force));
-    }
-    const std::string& id = target.pod != nullptr ? target.pod->id() : target.container->id();
-    removed.push_back(id);
-    if (!session.json()) Print(ShortId(id) + "\n");
+    for (const auto& pod : inventory.pods)
+      session.Finish(RemoveOne(session, inventory, {.pod = &pod}, options.force, removed));
   }
   if (session.json()) PrintJson({{"removed", removed}});
   return absl::OkStatus();

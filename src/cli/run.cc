@@ -28,6 +28,8 @@ struct RunOptions {
   std::vector<std::string> environment;
   std::vector<std::string> volumes;
   bool host_network = false;
+  bool privileged = false;
+  bool detach = false;
   bool follow = false;
   bool remove = false;
 };
@@ -63,7 +65,23 @@ absl::StatusOr<cri::PodSandboxConfig> PodConfig(const RunOptions& options,
   auto& namespaces = *out.mutable_linux()->mutable_security_context()->mutable_namespace_options();
   namespaces.set_network(options.host_network ? cri::NODE : cri::POD);
   namespaces.set_pid(cri::CONTAINER);
+  out.mutable_linux()->mutable_security_context()->set_privileged(options.privileged);
   return out;
+}
+
+// What kubelet gives a container that asks for nothing: the CRI itself has no such defaults.
+void SetUsualProtection(cri::LinuxContainerSecurityContext& security) {
+  for (const char* path :
+       {"/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys",
+        "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
+        "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"}) {
+    security.add_masked_paths(path);
+  }
+  for (const char* path :
+       {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}) {
+    security.add_readonly_paths(path);
+  }
+  security.mutable_seccomp()->set_profile_type(cri::SecurityProfile::RuntimeDefault);
 }
 
 absl::StatusOr<cri::ContainerConfig> ContainerConfig(const RunOptions& options,
@@ -86,6 +104,11 @@ absl::StatusOr<cri::ContainerConfig> ContainerConfig(const RunOptions& options,
   }
   auto& security = *out.mutable_linux()->mutable_security_context();
   *security.mutable_namespace_options() = pod.linux().security_context().namespace_options();
+  if (options.privileged) {
+    security.set_privileged(true);
+  } else {
+    SetUsualProtection(security);
+  }
   if (!options.user.empty()) RETURN_IF_ERROR(ParseUser(options.user, security));
   return out;
 }
@@ -185,17 +208,27 @@ void AddRun(CLI::App& app, Session& session) {
   command
       ->add_option("-p,--publish", options->ports,
                    "[ADDRESS:]HOSTPORT:PODPORT[/PROTOCOL] to reach the pod by the node's port")
-      ->allow_extra_args(false);
-  command->add_option("-e,--env", options->environment, "KEY=VALUE")->allow_extra_args(false);
+      ->allow_extra_args(false)
+      ->type_name("PORTS");
+  command->add_option("-e,--env", options->environment, "KEY=VALUE")
+      ->allow_extra_args(false)
+      ->type_name("SETTING");
   command->add_option("-v,--volume", options->volumes, "/ON/THE/NODE:/IN/THE/CONTAINER[:ro]")
-      ->allow_extra_args(false);
+      ->allow_extra_args(false)
+      ->type_name("PATHS");
   command->add_option("-u,--user", options->user, "UID, UID:GID or NAME");
   command->add_option("-w,--workdir", options->working_dir, "working directory");
   command->add_option("--entrypoint", options->entrypoint, "program in place of the image's");
   command->add_flag("--host-network", options->host_network, "the node's network, no own one");
-  command->add_flag("-f,--follow", options->follow,
-                    "show the output until the container exits, and exit with its code");
-  command->add_flag("--rm", options->remove, "--follow, then remove the pod");
+  command->add_flag("--privileged", options->privileged,
+                    "all capabilities and devices of the node, no protection");
+  CLI::Option* detach =
+      command->add_flag("-d,--detach", options->detach, "only start it (the default)");
+  command
+      ->add_flag("-f,--follow", options->follow,
+                 "show the output until the container exits, and exit with its code")
+      ->excludes(detach);
+  command->add_flag("--rm", options->remove, "--follow, then remove the pod")->excludes(detach);
   command->add_option("image", options->image, "name or id of an image")->required();
   command->callback([&session, options, command] {
     options->arguments = RestOf(*command);

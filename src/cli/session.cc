@@ -14,12 +14,10 @@ void AddSharedOptions(CLI::App& app, Session& session) {
   app.add_option("--endpoint", session.endpoint, "the daemon's socket")
       ->type_name("unix:///PATH")
       ->capture_default_str();
-  const std::map<std::string, OutputForm> forms = {{"table", OutputForm::kTable},
-                                                   {"json", OutputForm::kJson}};
-  app.add_option("-o,--output", session.output, "table or json")
-      ->transform(CLI::CheckedTransformer(forms))
-      ->type_name("FORM")
-      ->default_str("table");
+  app.add_option("-o,--output", session.output, "form of the output")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->type_name("")
+      ->capture_default_str();
 }
 
 }  // namespace

@@ -14,8 +14,6 @@ class App;
 
 namespace crisp {
 
-enum class OutputForm { kTable, kJson };
-
 // Exit codes of `crisp`. A program that crisp runs for its user (exec, run --follow) passes its own
 // code on; crisp's failure to run it is kCannotRun, as in docker and podman.
 inline constexpr int kFailed = 1;
@@ -25,13 +23,13 @@ inline constexpr int kCannotRun = 125;
 
 struct Session {
   std::string endpoint = "unix:///run/crisp/crispd.sock";
-  OutputForm output = OutputForm::kTable;
+  std::string output = "table";  // or "json"
   int exit_code = 0;
 
   Client& client();
   // Prints the failure, with a hint where one is known, and sets the exit code; ok changes nothing.
   void Finish(const absl::Status& status, int code = kFailed);
-  bool json() const { return output == OutputForm::kJson; }
+  bool json() const { return output == "json"; }
 
  private:
   std::unique_ptr<Client> client_;

@@ -33,19 +33,25 @@ absl::Status StopPod(Client& client, const Inventory& inventory, const cri::PodS
   return client.Call(request).status();
 }
 
+absl::Status StopOne(Session& session, const Inventory& inventory, const std::string& name,
+                     int64_t grace, Json& stopped) {
+  ASSIGN_OR_RETURN(const Named named, FindNamed(inventory, name));
+  if (named.pod != nullptr) {
+    RETURN_IF_ERROR(StopPod(session.client(), inventory, *named.pod, grace));
+  } else {
+    RETURN_IF_ERROR(StopContainer(session.client(), named.container->id(), grace));
+  }
+  stopped.push_back(named.pod != nullptr ? named.pod->id() : named.container->id());
+  if (!session.json()) Print(name + "\n");
+  return absl::OkStatus();
+}
+
+// One that fails does not keep the others from being stopped.
 absl::Status Stop(Session& session, const StopOptions& options) {
   ASSIGN_OR_RETURN(const Inventory inventory, Inventory::Ask(session.client()));
   Json stopped = Json::array();
-  for (const std::string& name : options.names) {
-    ASSIGN_OR_RETURN(const Named named, FindNamed(inventory, name));
-    if (named.pod != nullptr) {
-      RETURN_IF_ERROR(StopPod(session.client(), inventory, *named.pod, options.grace));
-    } else {
-      RETURN_IF_ERROR(StopContainer(session.client(), named.container->id(), options.grace));
-    }
-    stopped.push_back(named.pod != nullptr ? named.pod->id() : named.container->id());
-    if (!session.json()) Print(name + "\n");
-  }
+  for (const std::string& name : options.names)
+    session.Finish(StopOne(session, inventory, name, options.grace, stopped));
   if (session.json()) PrintJson({{"stopped", stopped}});
   return absl::OkStatus();
 }
