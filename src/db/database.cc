@@ -1,11 +1,14 @@
 #include "db/database.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 #include <cstdio>
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
 
@@ -152,6 +155,10 @@ Database::Database(std::unique_ptr<Connection> connection, std::string path,
       connection_(std::move(connection)) {}
 
 absl::StatusOr<std::unique_ptr<Connection>> Database::Connect(const std::string& path) {
+  // Containers' environments are in it, so it is root's alone; SQLite gives its companions the same
+  // mode.
+  RETURN_IF_ERROR(OpenFile(path, O_RDWR | O_CREAT, 0600).status());
+  if (chmod(path.c_str(), 0600) != 0) return ErrnoStatus("chmod of ", path);
   sqlite3* handle = nullptr;
   const int code =
       sqlite3_open_v2(path.c_str(), &handle,

@@ -67,6 +67,15 @@ TEST_F(DatabaseTest, KeepsWhatWasWritten) {
                   .ok());
 }
 
+TEST_F(DatabaseTest, IsForRootAlone) {
+  ASSERT_TRUE(ReplaceFile(path_, "", 0644).ok());
+  auto database = Open();
+  ASSERT_TRUE(Migrate(*database, "test", kSteps).ok());
+  for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+    EXPECT_EQ(static_cast<int>(entry.status().permissions()), 0600) << entry.path();
+  }
+}
+
 TEST_F(DatabaseTest, ATakenKeyIsAlreadyExists) {
   auto database = Open();
   ASSERT_TRUE(Migrate(*database, "test", kSteps).ok());

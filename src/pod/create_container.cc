@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "oci/spec.h"
+#include "oci/validate.h"
 #include "pod/pod_state.h"
 
 namespace crisp {
@@ -93,18 +94,19 @@ class ContainerSetup {
     record_.set_image_ref(image_->id);
     record_.set_image_name(NameOf(config.image(), *image_));
     for (const std::string& folder : image_->layer_folders) record_.add_layers(folder);
+    record_.add_layers(state_.paths.Skeleton());
     if (!config.log_path().empty() && !pod->config().log_directory().empty()) {
       record_.set_log_path(CleanPath(Cat(pod->config().log_directory(), "/", config.log_path())));
     }
     ASSIGN_OR_RETURN(*record_.mutable_cgroup_path(),
                      CgroupPath(pod->config(), pod_->id, record_.id()));
-    const v1::NamespaceMode pids = PidMode(config);
+    const v1::NamespaceOption& namespaces = NamespacesOf(pod->config(), config);
+    const v1::NamespaceMode pids = namespaces.pid();
     record_.set_kill_all(pids == v1::NODE || pids == v1::POD || pids == v1::TARGET);
-    return pids == v1::TARGET ? FindTarget(config) : absl::OkStatus();
+    return pids == v1::TARGET ? FindTarget(namespaces.target_id()) : absl::OkStatus();
   }
 
-  absl::Status FindTarget(const v1::ContainerConfig& config) {
-    const std::string& id = config.linux().security_context().namespace_options().target_id();
+  absl::Status FindTarget(const std::string& id) {
     absl::StatusOr<ContainerPointer> target = state_.table.FindContainer(id);
     if (absl::IsNotFound(target.status()) || (target.ok() && (*target)->pod->id != pod_->id)) {
       return absl::InvalidArgumentError(

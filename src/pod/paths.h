@@ -48,6 +48,8 @@ class Paths {
     return Cat(Container(id), "/volumes/", number);
   }
   std::string Trash() const { return Cat(root_, "/trash"); }
+  // The lowest layer of every container: empty mount points that an image may lack.
+  std::string Skeleton() const { return Cat(root_, "/skeleton"); }
   std::string Seccomp() const { return Cat(root_, "/seccomp"); }
   const std::string& root() const { return root_; }
   const std::string& state() const { return state_; }

@@ -34,6 +34,7 @@ struct PodState : public MonitorEvents {
   ~PodState() override;
   // Opens everything below that can fail. Not yet recovered.
   absl::Status Open();
+  absl::Status MakeSkeleton();
 
   const PodOptions options;
   const Paths paths;
@@ -132,9 +133,9 @@ void Keep(absl::Status& first, const absl::Status& next);
 
 bool HostNetwork(const record::Pod& pod);
 bool HostIpc(const record::Pod& pod);
-// The container's namespace mode for PIDs; a container without a security context has its own.
-v1::NamespaceMode PidMode(const v1::ContainerConfig& config);
-v1::NamespaceMode PidMode(const v1::PodSandboxConfig& config);
+// The pod has a PID namespace of its own, hence an init. That is also so if nothing is said: POD is
+// the CRI's default.
+bool SharesPids(const v1::PodSandboxConfig& config);
 // STARTING or UP.
 bool MayRun(const record::Container& container);
 

@@ -13,6 +13,7 @@
 #include "kernel/namespace.h"
 #include "kernel/packet_socket.h"
 #include "oci/spec.h"
+#include "oci/sysctl.h"
 #include "pod/pod_files.h"
 #include "pod/pod_state.h"
 
@@ -46,7 +47,7 @@ class PodSetup {
   PodSetup(PodState& state, PodPointer pod)
       : state_(state),
         pod_(std::move(pod)),
-        shares_pids_(PidMode(pod_->record.Get()->config()) == v1::POD) {}
+        shares_pids_(SharesPids(pod_->record.Get()->config())) {}
 
   absl::Status Run(const Call& call) {
     RETURN_IF_ERROR(MakeFolders(state_.paths.Bundles(pod_->id), 0711));
@@ -103,15 +104,12 @@ class PodSetup {
   absl::Status Pin() {
     const PodRecord record = pod_->record.Get();
     std::vector<PinRequest> pins;
-    std::map<std::string, std::string> sysctls;
+    ASSIGN_OR_RETURN(const auto sysctls, BuildPodSysctls(record->config()));
     if (!HostNetwork(*record)) {
       pins.push_back({NamespaceKind::kNetwork, state_.paths.Netns(pod_->id)});
       pins.push_back({NamespaceKind::kUts, state_.paths.Uts(pod_->id)});
-      sysctls["net.ipv4.ip_unprivileged_port_start"] = "0";
-      sysctls["net.ipv4.ping_group_range"] = "0 2147483647";
     }
     if (!HostIpc(*record)) pins.push_back({NamespaceKind::kIpc, state_.paths.Ipc(pod_->id)});
-    for (const auto& [key, value] : record->config().linux().sysctls()) sysctls[key] = value;
     if (pins.empty() && sysctls.empty()) return absl::OkStatus();
     return PinNamespaces(pins, record->hostname(), sysctls);
   }

@@ -158,8 +158,9 @@ absl::StatusOr<RegistryClient::Answer> RegistryClient::Ask(const Target& target,
     const absl::Status status = http_.Perform(request, call, &answer.response, &failure);
     const bool retry = last && attempt < options_.attempts;
     if (!status.ok()) {
-      const bool passes =
-          failure == HttpFailure::kBroken || (failure == HttpFailure::kConnect && last);
+      // A blob that broke off is resumed by our caller, who knows where.
+      const bool passes = (failure == HttpFailure::kBroken && request.on_data == nullptr) ||
+                          (failure == HttpFailure::kConnect && last);
       if (!passes || attempt >= options_.attempts)
         return StatusOf(failure, status, target.reference);
     } else if (answer.response.status == 401 && !authenticated) {
