@@ -59,6 +59,10 @@ class MonitorTest : public ::testing::Test {
       EXPECT_EQ(status, 0);
     }
     EXPECT_TRUE(PodCgroup().Remove(absl::Seconds(5)).ok());
+    // The tests' common parent, unless another run still uses it.
+    for (const std::string& folder : Cgroup(*tree_, "/crisp-monitor-test").Folders()) {
+      rmdir(folder.c_str());
+    }
     umount2((folder_ + "/disk").c_str(), MNT_DETACH);
     EXPECT_TRUE(RemoveTree(folder_).ok());
   }
