@@ -108,6 +108,10 @@ absl::StatusOr<int> LayerWriter::ParentOf(std::string_view path, std::string_vie
   const std::string wanted(parent);
   UniqueFd folder = OpenInside(root_.get(), wanted.c_str(), O_RDONLY | O_DIRECTORY);
   if (!folder.valid()) {
+    if (errno == ELOOP) {
+      return absl::InvalidArgumentError(
+          Cat("the layer's symbolic links on the way to ", wanted.substr(0, 200), " form a loop"));
+    }
     if (errno != ENOENT && errno != ENOTDIR) return Failure("open folder", wanted);
     ASSIGN_OR_RETURN(folder, MakeParents(wanted));
   }

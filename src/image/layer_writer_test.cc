@@ -207,10 +207,10 @@ TEST_F(LayerTest, NothingLeadsOut) {
   ExpectRefused({{"file", '0'}, {"file/below", '0'}}, Code::kInvalidArgument, "no folder");
   ExpectRefused({{"s", '2', "", "/no/such"}, {"s/below", '0'}}, Code::kInvalidArgument,
                 "no folder");
-  ExpectRefused({{"loop", '2', "", "loop"}, {"loop/below", '0'}}, Code::kInternal,
+  ExpectRefused({{"loop", '2', "", "loop"}, {"loop/below", '0'}}, Code::kInvalidArgument,
                 "symbolic links");
   ExpectRefused({{"proc", '2', "", "/proc/self/root"}, {"proc/escaped", '0'}},
-                Code::kInvalidArgument, "no folder");
+                Code::kInvalidArgument, "symbolic links");
   // Links to the outside are kept as they are, and never followed.
   ASSERT_TRUE(Unpack({{"abs", '2', "", outside_}, {"abs", '0', "replaced, not followed"}}).ok());
   EXPECT_EQ(*ReadFile(outside_), "untouched");
