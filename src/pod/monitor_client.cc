@@ -6,6 +6,8 @@
 #include <sys/eventfd.h>
 #include <sys/wait.h>
 
+#include <optional>
+
 #include "absl/time/clock.h"
 #include "base/log.h"
 #include "base/status.h"

@@ -6,7 +6,7 @@
 #include <atomic>
 #include <string>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "pod/worker.h"
 
 namespace crisp {
