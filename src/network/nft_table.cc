@@ -176,9 +176,13 @@ absl::Status NftTable::Remove(const std::vector<HostPort>& ports) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> NftTable::Present() const {
-  UniqueFd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER));
-  if (!fd.valid()) return ErrnoStatus("opening a netfilter socket");
+absl::StatusOr<bool> NftTable::Present() {
+  absl::MutexLock lock(&mutex_);
+  if (!question_.valid()) {
+    question_.reset(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER));
+    if (!question_.valid()) return ErrnoStatus("opening a netfilter socket");
+  }
+  UniqueFd fd = std::move(question_);  // put back after a whole answer
   struct {
     nlmsghdr header;
     nfgenmsg family;
@@ -199,6 +203,7 @@ absl::StatusOr<bool> NftTable::Present() const {
   const ssize_t received = recv(fd.get(), buffer, sizeof(buffer), 0);
   if (received < static_cast<ssize_t>(sizeof(nlmsghdr)))
     return ErrnoStatus("asking for table ", name_);
+  question_ = std::move(fd);
   const auto* header = reinterpret_cast<const nlmsghdr*>(buffer);
   if (header->nlmsg_type != NLMSG_ERROR) return true;
   const int error = -static_cast<const nlmsgerr*>(NLMSG_DATA(header))->error;

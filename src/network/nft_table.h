@@ -18,6 +18,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "base/unique_fd.h"
 #include "kernel/ip_address.h"
 #include "network/port_map.h"
 
@@ -42,7 +43,7 @@ class NftTable {
   absl::Status Install(const std::vector<HostPort>& ports) ABSL_LOCKS_EXCLUDED(mutex_);
   // True if the kernel still has the table (a firewall's `flush ruleset` takes it away). Costs one
   // round trip.
-  absl::StatusOr<bool> Present() const;
+  absl::StatusOr<bool> Present() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Adds or removes elements, in one transaction. Adding what is there and removing what is not is
   // ok. NotFound from Add: the table has gone.
@@ -71,6 +72,7 @@ class NftTable {
   // Kept from call to call: closing its socket waits for an RCU grace period (some 10 ms) after
   // anything was deleted. Made anew after an error.
   std::unique_ptr<nft_ctx, FreeContext> context_ ABSL_GUARDED_BY(mutex_);
+  UniqueFd question_ ABSL_GUARDED_BY(mutex_);  // Present()'s socket, kept for the same reason
 };
 
 }  // namespace crisp
