@@ -22,7 +22,7 @@ using testing::UnorderedElementsAre;
 class Image : public NodeTest {
  protected:
   std::string ExtraConfig() override {
-    return "[image]\nmax_unpacked_mib = 200\nmax_entries = 20000\nattempts = 2\n"
+    return "[image]\nmax_layer_mib = 200\nmax_layer_entries = 20000\nattempts = 2\n"
            "connect_seconds = 2\n";
   }
 
@@ -358,7 +358,8 @@ class Unreachable : public NodeTest {
 };
 
 TEST_F(Unreachable, RegistryIsUnavailableAndNamed) {
-  EXPECT_THAT(cri().Pull("down.test/some:image"), Fails(StatusCode::kUnavailable, "down.test"));
+  EXPECT_THAT(cri().Pull("down.test/some:image"),
+              Fails(StatusCode::kUnknown, "RegistryUnavailable: image down.test/some:image"));
 }
 
 }  // namespace
