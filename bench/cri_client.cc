@@ -21,10 +21,9 @@ CriClient::CriClient(std::string address) : address_(std::move(address)) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(64 << 20);
   // Clients in one process do not share a connection, and one that found nobody tries again soon.
-  // (The "minimum backoff" is how long an attempt may take.)
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 20);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 200);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 100);
   channel_ = grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments);
   runtime_ = v1::RuntimeService::NewStub(channel_);
@@ -35,6 +34,8 @@ absl::Status CriClient::WaitReady(absl::Duration limit) {
   const absl::Time end = absl::Now() + limit;
   while (true) {
     grpc::ClientContext context;
+    // A call that fails at once leaves nobody to drive the connection's handshake.
+    context.set_wait_for_ready(true);
     context.set_deadline(absl::ToChronoTime(std::min(end, absl::Now() + absl::Seconds(2))));
     v1::VersionResponse answer;
     const grpc::Status status = runtime_->Version(&context, v1::VersionRequest(), &answer);

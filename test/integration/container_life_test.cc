@@ -375,13 +375,13 @@ TEST_F(ContainerLife, TargetPidNamespace) {
 TEST_F(ContainerLife, NothingIsLeftWhenItEnds) {
   const Pod pod = RunPod("tidy");
   WaitExited(Start(pod, "first", {"true"}));
-  const auto before = Leftovers();
+  const NodeState before = State();
   for (int i = 0; i < 3; ++i) {
     const std::string id = Start(pod, Cat("c", i), {"true"});
     WaitExited(id);
     EXPECT_THAT(cri().RemoveContainer(id), IsOk());
   }
-  EXPECT_EQ(Leftovers(), before);
+  EXPECT_THAT(NewSince(before), IsEmpty());
 }
 
 }  // namespace

@@ -67,11 +67,12 @@ void NodeState::AddMounts() {
   }
 }
 
+// The empty parent of all pods' cgroups ("crisp", right below a hierarchy's root) may stay.
 void NodeState::AddCgroups() {
   std::error_code error;
   for (auto it = std::filesystem::recursive_directory_iterator("/sys/fs/cgroup", error);
        !error && it != std::filesystem::recursive_directory_iterator(); it.increment(error)) {
-    if (it->is_directory(error) && !it->is_symlink(error))
+    if (it->is_directory(error) && !it->is_symlink(error) && it->path().filename() != "crisp")
       things_["cgroup"].insert(it->path().string());
   }
 }

@@ -105,8 +105,11 @@ class NodeTest : public testing::Test {
   std::string LogText(const std::string& path, const std::string& stream = "") const;
   std::string LogPath(const Pod& pod, const std::string& container_name) const;
 
-  // Everything that is new on the node since SetUp, asked again for a while before it counts.
-  std::vector<std::string> Leftovers();
+  // Everything that is new on the node since then, asked again for a while before it counts.
+  std::vector<std::string> NewSince(const NodeState& before) const;
+  NodeState State() const;
+  // The same since SetUp.
+  std::vector<std::string> Leftovers() const { return NewSince(*before_); }
   void RemoveAllPods();
 
  private:

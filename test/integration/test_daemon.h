@@ -29,6 +29,7 @@ class TestDaemon {
   bool running() const { return pid_ > 0; }
 
   pid_t pid() const { return pid_; }
+  // From Start() until Stop(); a new one after each start.
   CriClient& cri() { return *client_; }
   std::string root() const { return folder_ / "root"; }
   std::string state() const { return folder_ / "state"; }
