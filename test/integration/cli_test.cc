@@ -40,7 +40,7 @@ class Cli : public NodeTest {
 
 TEST_F(Cli, APodsWholeLife) {
   const std::string out = Ok({"run", "--detach", "--name", "demo", kBusybox, "sh", "-c",
-                              "echo hello; while :; do sleep 0.1; done"});
+                              "trap 'exit 0' TERM; echo hello; while :; do sleep 0.1; done"});
   EXPECT_THAT(out, Not(IsEmpty()));
   EXPECT_THAT(Ok({"ps"}), HasSubstr("demo"));
   EXPECT_TRUE(WaitUntil([&] { return Ok({"logs", "demo"}) == "hello\n"; }));

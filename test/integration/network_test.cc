@@ -1,6 +1,7 @@
 // Networks of pods: the built-in bridge without any configuration, the CNI chain with one.
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -126,6 +127,8 @@ TEST_F(BridgeNetwork, TwoDaemonsLiveSideBySide) {
   EXPECT_THAT(second.cri().RemovePod(theirs), IsOk());
   EXPECT_THAT(cri().RemovePod(ours.id), IsOk());
   EXPECT_EQ(second.Stop(), 0);
+  // The folder of the pins stays a mount of its own, as /run/netns does.
+  umount2((second_folder / "netns").c_str(), MNT_DETACH);
 }
 
 // A plugin in shell that keeps a protocol of its calls: "<command> <netns is there> <stdin>".
@@ -151,6 +154,7 @@ class Cni : public NodeTest {
     WriteProgram("test-plugin");
   }
   void TearDown() override {
+    RemoveAllPods();  // while the plugins are still there
     (void)RemoveTree(folder() / "cni");
     NodeTest::TearDown();
   }

@@ -113,7 +113,7 @@ void NodeState::AddFiles(const Scope& scope) {
       const std::string path = it->path().string();
       if (ignored(path)) {
         it.disable_recursion_pending();
-      } else {
+      } else if (!scope.standing_folders.contains(path)) {
         things_["file"].insert(path);
       }
     }

@@ -15,6 +15,7 @@ class NodeState {
  public:
   struct Scope {
     std::vector<std::string> folders;        // whose files count
+    std::set<std::string> standing_folders;  // may appear and stay; what is in them counts
     std::vector<std::string> ignored_files;  // path prefixes that may come and go
     std::set<pid_t> ignored_processes;  // with their namespaces; this process is always ignored
   };

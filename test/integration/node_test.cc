@@ -45,6 +45,7 @@ void NodeTest::TearDown() {
 NodeState::Scope NodeTest::StateScope() const {
   NodeState::Scope scope;
   scope.folders = {folder_->path()};
+  scope.standing_folders = {daemon_->root() + "/logs"};  // of crisp run
   // Logs are kubelet's; the rest is what the daemon itself works with.
   scope.ignored_files = {*folder_ / "logs",
                          *folder_ / "crispd.log",

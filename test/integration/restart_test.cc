@@ -1,6 +1,7 @@
 // crispd dies (kill -9) or is restarted: pods go on, exits that happened meanwhile are known, logs
 // are whole, and what was half done is finished or undone.
 #include <signal.h>
+#include <sys/mount.h>
 
 #include <random>
 #include <thread>
@@ -198,7 +199,11 @@ TEST_F(Restart, OneDamagedPodDoesNotStopTheDaemon) {
   const Pod bad = RunPod("bad");
   Start(bad, "main", {"sleep", "1000"});
   daemon().Kill();
-  ASSERT_TRUE(RemoveTree(daemon().state() + "/pods/" + bad.id).ok());
+  const std::string lost = daemon().state() + "/pods/" + bad.id;
+  for (const char* mounted : {"shm", "ipc", "uts"}) {
+    umount2(JoinPath(lost, mounted).c_str(), MNT_DETACH);
+  }
+  ASSERT_TRUE(RemoveTree(lost).ok());
   ASSERT_THAT(daemon().Start(), IsOk());
   EXPECT_EQ(Must(cri().PodStatus(good.id)).state(), v1::SANDBOX_READY);
   EXPECT_THAT(cri().StopPod(bad.id), IsOk());

@@ -137,6 +137,7 @@ TestLayer& TestLayer::LyingFile(const std::string& name, int64_t size, std::stri
   archive_entry_set_size(entry, size);
   archive_write_header(honest.writer_, entry);
   archive_entry_free(entry);
+  archive_write_fail(honest.writer_);  // or it would fill the entry up when it goes
   tail_ += honest.bytes_ + std::string(content);
   return *this;
 }
