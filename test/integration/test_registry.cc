@@ -241,6 +241,9 @@ void TestRegistry::Corrupt(const std::string& digest, const std::string& content
   (void)ReplaceFile(BlobPath(digest), content);
 }
 
-void TestRegistry::Lose(const std::string& digest) { (void)RemoveFile(BlobPath(digest)); }
+void TestRegistry::Lose(const std::string& digest) {
+  if (!PathExists(BlobPath(digest))) Die(Cat("no blob ", digest));
+  (void)RemoveFile(BlobPath(digest));
+}
 
 }  // namespace crisp
