@@ -148,7 +148,11 @@ TEST_F(Restart, KilledAtManyMoments) {
         EXPECT_EQ(Exec(container.id(), "echo alive"), "alive");
       }
     }
-    // kubelet would retry: the name must not be stuck.
+    // kubelet would retry: the name must not be stuck. A stopped pod keeps its name until removed.
+    for (const v1::PodSandbox& pod : Must(cri().ListPods())) {
+      if (pod.state() == v1::SANDBOX_READY) continue;
+      EXPECT_THAT(cri().RemovePod(pod.id()), IsOk()) << "round " << round;
+    }
     const auto again = cri().RunPod(config);
     EXPECT_THAT(again, IsOk()) << "round " << round;
     RemoveAllPods();
