@@ -345,7 +345,13 @@ absl::Status Netlink::DisablePort(const std::string& name) {
   ASSIGN_OR_RETURN(Message message, NewMessage(RTM_NEWLINK, kAcknowledged));
   PutInfo(message.get(), 0, false);
   nla_put_string(message.get(), IFLA_IFNAME, name.c_str());
+  // A late carrier event (they come up to a second after the link) enables the port again, so it
+  // also must not learn or be flooded to: else frames for the next owner of its address reach it.
   PutPort(message.get(), [&] {
+    for (const int flag : {IFLA_BRPORT_LEARNING, IFLA_BRPORT_UNICAST_FLOOD, IFLA_BRPORT_MCAST_FLOOD,
+                           IFLA_BRPORT_BCAST_FLOOD}) {
+      nla_put_u8(message.get(), flag, 0);
+    }
     nla_put_u8(message.get(), IFLA_BRPORT_STATE, BR_STATE_DISABLED);
     nla_put_flag(message.get(), IFLA_BRPORT_FLUSH);
   });
