@@ -24,6 +24,8 @@ absl::Status ApplyV1(std::string_view controller, const CgroupFolder& folder, co
                      std::vector<std::string>* warnings);
 absl::Status ApplyV2(std::string_view controller, const CgroupFolder& folder, const Json& resources,
                      std::vector<std::string>* warnings);
+// The cpuset of either version, from the resources' "cpu" member.
+absl::Status ApplyCpuset(const CgroupFolder& folder, const Json& cpu);
 // Huge page limits of either version. A size that this kernel does not have is passed over.
 absl::Status ApplyHugePages(const CgroupFolder& folder, bool v2, const Json& limits,
                             std::vector<std::string>* warnings);

@@ -133,16 +133,18 @@ absl::Status ApplyV2(std::string_view controller, const CgroupFolder& folder, co
   if (controller == "memory")
     return ApplyMemory(folder, JsonSection(resources, "memory"), warnings);
   if (controller == "blkio") return ApplyBlockIo(folder, JsonSection(resources, "blockIO"));
-  if (controller == "cpuset") {
-    for (const char* key : {"cpus", "mems"}) {
-      const std::string value = JsonString(cpu, key);
-      if (!value.empty()) RETURN_IF_ERROR(folder.Write(Cat("cpuset.", key), value));
-    }
-    return absl::OkStatus();
-  }
+  if (controller == "cpuset") return ApplyCpuset(folder, cpu);
   const std::string pids = NumberText(JsonSection(resources, "pids"), "limit");
   if (pids.empty() || pids == "0") return absl::OkStatus();
   return folder.Write("pids.max", OrMax(pids));
+}
+
+absl::Status ApplyCpuset(const CgroupFolder& folder, const Json& cpu) {
+  for (const char* key : {"cpus", "mems"}) {
+    const std::string value = JsonString(cpu, key);
+    if (!value.empty()) RETURN_IF_ERROR(folder.Write(Cat("cpuset.", key), value));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ApplyHugePages(const CgroupFolder& folder, bool v2, const Json& limits,

@@ -5,69 +5,22 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "base/status.h"
+#include "kernel/capability.h"
 #include "launch/json_list.h"
 
 namespace crisp {
 namespace {
 
-// By number, as in capabilities(7).
-constexpr std::string_view kNames[] = {
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-};
-constexpr unsigned kKnown = sizeof kNames / sizeof kNames[0];
-
 absl::StatusOr<uint64_t> ParseSet(const Json& capabilities, std::string_view key) {
   uint64_t set = 0;
   for (const std::string& name : StringList(capabilities, key)) {
-    std::string_view rest = name;
-    if (rest.substr(0, 4) == "CAP_") rest.remove_prefix(4);
-    unsigned number = 0;
-    while (number < kKnown && kNames[number] != rest) ++number;
-    if (number == kKnown) {
+    const int number = CapabilityNumber(name.starts_with("CAP_") ? name : Cat("CAP_", name));
+    if (number < 0) {
       return absl::InvalidArgumentError(Cat("unknown capability \"", name, "\" in ", key));
     }
     set |= uint64_t{1} << number;
@@ -124,10 +77,11 @@ absl::Status SetCapabilities(const CapabilitySets& sets, uint64_t also) {
     return ErrnoStatus("clearing the ambient capabilities");
   }
   const uint64_t ambient = sets.ambient & permitted & inheritable;
-  for (unsigned number = 0; number < kKnown; ++number) {
+  const std::span<const std::string_view> names = CapabilityNames();
+  for (size_t number = 0; number < names.size(); ++number) {
     if ((ambient >> number & 1) != 0 &&
         ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0) != 0) {
-      return ErrnoStatus("raising the ambient capability ", FromAbsl(ToAbsl(kNames[number])));
+      return ErrnoStatus("raising the ambient capability ", names[number]);
     }
   }
   return absl::OkStatus();

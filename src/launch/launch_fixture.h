@@ -69,7 +69,12 @@ class LaunchTest : public testing::Test {
       ::waitpid(one.pid, &status, 0);
     }
     running_.clear();
-    if (tree_.has_value()) (void)Cgroup(*tree_, CgroupPath()).Remove();
+    if (tree_.has_value()) {
+      (void)Cgroup(*tree_, CgroupPath()).Remove();
+      for (const std::string& folder : Cgroup(*tree_, FolderOf(CgroupPath())).Folders()) {
+        (void)::rmdir(folder.c_str());
+      }
+    }
     (void)RemoveTree(folder_);
   }
 

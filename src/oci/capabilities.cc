@@ -1,9 +1,9 @@
 #include "oci/capabilities.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "base/status.h"
+#include "kernel/capability.h"
 
 namespace crisp {
 namespace {
@@ -59,62 +59,10 @@ std::set<std::string> Within(const std::set<std::string>& wanted,
 
 }  // namespace
 
-const std::vector<std::string>& AllCapabilities() {
-  static const auto* const kAll = [] {
-    auto* all = new std::vector<std::string>;
-    for (const char* name : {"CHOWN",
-                             "DAC_OVERRIDE",
-                             "DAC_READ_SEARCH",
-                             "FOWNER",
-                             "FSETID",
-                             "KILL",
-                             "SETGID",
-                             "SETUID",
-                             "SETPCAP",
-                             "LINUX_IMMUTABLE",
-                             "NET_BIND_SERVICE",
-                             "NET_BROADCAST",
-                             "NET_ADMIN",
-                             "NET_RAW",
-                             "IPC_LOCK",
-                             "IPC_OWNER",
-                             "SYS_MODULE",
-                             "SYS_RAWIO",
-                             "SYS_CHROOT",
-                             "SYS_PTRACE",
-                             "SYS_PACCT",
-                             "SYS_ADMIN",
-                             "SYS_BOOT",
-                             "SYS_NICE",
-                             "SYS_RESOURCE",
-                             "SYS_TIME",
-                             "SYS_TTY_CONFIG",
-                             "MKNOD",
-                             "LEASE",
-                             "AUDIT_WRITE",
-                             "AUDIT_CONTROL",
-                             "SETFCAP",
-                             "MAC_OVERRIDE",
-                             "MAC_ADMIN",
-                             "SYSLOG",
-                             "WAKE_ALARM",
-                             "BLOCK_SUSPEND",
-                             "AUDIT_READ",
-                             "PERFMON",
-                             "BPF",
-                             "CHECKPOINT_RESTORE"}) {
-      all->push_back(Cat("CAP_", name));
-    }
-    return all;
-  }();
-  return *kAll;
-}
-
 std::string CapabilityName(std::string_view name) {
   std::string upper = Upper(name);
   if (!upper.starts_with("CAP_")) upper.insert(0, "CAP_");
-  const std::vector<std::string>& all = AllCapabilities();
-  return std::find(all.begin(), all.end(), upper) == all.end() ? "" : upper;
+  return CapabilityNumber(upper) < 0 ? "" : upper;
 }
 
 absl::StatusOr<CapabilitySets> BuildCapabilities(const runtime::v1::Capability& capabilities,

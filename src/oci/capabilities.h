@@ -18,8 +18,6 @@ struct CapabilitySets {
 
 // "CAP_CHOWN" for "chown", "CAP_CHOWN" and so on; empty if Linux has no such capability.
 std::string CapabilityName(std::string_view name);
-// All that Linux has, by number: AllCapabilities()[0] is "CAP_CHOWN".
-const std::vector<std::string>& AllCapabilities();
 
 // InvalidArgument names a capability that does not exist. Inheritable and ambient stay empty but
 // for add_ambient_capabilities (CVE-2022-27652).

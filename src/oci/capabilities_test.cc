@@ -3,6 +3,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include "kernel/capability.h"
+
 namespace crisp {
 namespace {
 
@@ -13,7 +15,7 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
 
-std::set<std::string> All() { return {AllCapabilities().begin(), AllCapabilities().end()}; }
+std::set<std::string> All() { return {CapabilityNames().begin(), CapabilityNames().end()}; }
 
 runtime::v1::Capability Ask(std::vector<std::string> add, std::vector<std::string> drop = {},
                             std::vector<std::string> ambient = {}) {
@@ -80,8 +82,8 @@ TEST(Capabilities, Names) {
   EXPECT_EQ(CapabilityName("CAP_BPF"), "CAP_BPF");
   EXPECT_EQ(CapabilityName("CAP_CAP_BPF"), "");
   EXPECT_EQ(CapabilityName(""), "");
-  EXPECT_EQ(AllCapabilities()[21], "CAP_SYS_ADMIN");
-  EXPECT_EQ(AllCapabilities()[40], "CAP_CHECKPOINT_RESTORE");
+  EXPECT_EQ(CapabilityNames()[21], "CAP_SYS_ADMIN");
+  EXPECT_EQ(CapabilityNames()[40], "CAP_CHECKPOINT_RESTORE");
 }
 
 }  // namespace

@@ -10,8 +10,8 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "kernel/capability.h"
 #include "kernel/cgroup_tree.h"
-#include "oci/capabilities.h"
 
 namespace crisp {
 namespace {
@@ -37,12 +37,10 @@ bool SwapAccounting(const CgroupTree& tree) {
 
 DaemonLimits DaemonLimits::Probe() {
   DaemonLimits limits;
-  const std::vector<std::string>& all = AllCapabilities();
-  for (size_t i = 0; i < all.size(); ++i) {
-    if (HasCapability(static_cast<int>(i))) limits.bounding_capabilities.insert(all[i]);
+  for (const std::string_view name : CapabilityNames()) {
+    if (HasCapability(CapabilityNumber(name))) limits.bounding_capabilities.emplace(name);
   }
-  constexpr int kSysResource = 24;
-  if (!HasCapability(kSysResource)) {
+  if (!HasCapability(CapabilityNumber("CAP_SYS_RESOURCE"))) {
     const auto own = ReadFile("/proc/self/oom_score_adj");
     if (own.ok()) limits.min_oom_score_adj = std::atoi(own->c_str());
   }

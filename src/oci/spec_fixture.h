@@ -9,7 +9,7 @@
 
 #include "base/file.h"
 #include "gtest/gtest.h"
-#include "oci/capabilities.h"
+#include "kernel/capability.h"
 #include "oci/spec.h"
 
 namespace crisp {
@@ -43,7 +43,7 @@ class SpecFixture : public ::testing::Test {
                   .hostname_path = "/run/crisp/pods/p1/hostname",
                   .hostname = "web-host"};
     facts_ = {.id = "c1", .cgroup_path = "/crisp/p1/c1"};
-    limits_.bounding_capabilities = {AllCapabilities().begin(), AllCapabilities().end()};
+    limits_.bounding_capabilities = {CapabilityNames().begin(), CapabilityNames().end()};
   }
   void TearDown() override { EXPECT_TRUE(RemoveTree(folder_).ok()); }
 

@@ -242,6 +242,21 @@ TEST_F(ContainerLife, MountsAreShownAndReported) {
   }
 }
 
+// Kubernetes allows such a mountPath; it counts from the container's root.
+TEST_F(ContainerLife, ARelativeContainerPathIsBelowTheRoot) {
+  const std::string host = folder() / "volumes";
+  ASSERT_TRUE(MakeFolders(host).ok());
+  ASSERT_TRUE(ReplaceFile(host + "/file", "content\n").ok());
+  v1::ContainerConfig config = ContainerConfig("main", Shell("cat /relative/file"));
+  config.set_working_dir("/tmp");
+  config.add_mounts()->set_container_path("relative");
+  config.mutable_mounts(0)->set_host_path(host);
+  EXPECT_EQ(RunToEnd(RunPod("relative"), config), "content\n");
+  EXPECT_EQ(
+      Must(cri().ContainerStatus(Must(cri().ListContainers())[0].id())).mounts(0).container_path(),
+      "relative");
+}
+
 TEST_F(ContainerLife, MountsPropagate) {
   const std::string host = folder() / "volumes/shared";
   ASSERT_TRUE(MakeFolders(host + "/later").ok());
