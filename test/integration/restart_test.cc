@@ -192,7 +192,9 @@ TEST_F(Restart, AKilledMonitorMakesThePodNotReady) {
   kill(monitors[0], SIGKILL);
   EXPECT_TRUE(
       WaitUntil([&] { return Must(cri().PodStatus(pod.id)).state() == v1::SANDBOX_NOTREADY; }));
-  EXPECT_NE(Must(cri().ContainerStatus(id)).state(), v1::CONTAINER_RUNNING);
+  // As in any stop, the pod is not ready first, then its containers are ended.
+  EXPECT_TRUE(
+      WaitUntil([&] { return Must(cri().ContainerStatus(id)).state() == v1::CONTAINER_EXITED; }));
   EXPECT_THAT(cri().StopPod(pod.id), IsOk());
   EXPECT_THAT(cri().RemovePod(pod.id), IsOk());
   EXPECT_THAT(Leftovers(), IsEmpty());
