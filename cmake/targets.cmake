@@ -5,6 +5,14 @@
 #   corpus/<name>/ (with CRISP_FUZZ: also the libFuzzer binary <name>).
 include(GoogleTest)
 
+# CRISP_PCH names the precompiled header of the present folder: src/CMakeLists.txt.
+function(crisp_use_pch TARGET PCH)
+  # What was compiled with other definitions than its user's would be refused.
+  target_compile_definitions(${TARGET} PRIVATE $<TARGET_PROPERTY:${PCH},COMPILE_DEFINITIONS>)
+  target_include_directories(${TARGET} PRIVATE $<TARGET_PROPERTY:${PCH},INCLUDE_DIRECTORIES>)
+  target_precompile_headers(${TARGET} REUSE_FROM ${PCH})
+endfunction()
+
 function(crisp_library NAME)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   if(NOT ARG_SOURCES)
@@ -20,9 +28,7 @@ function(crisp_library NAME)
   add_library(${NAME} STATIC ${ARG_SOURCES})
   target_include_directories(${NAME} PUBLIC ${CMAKE_SOURCE_DIR}/src ${CMAKE_BINARY_DIR}/gen)
   target_link_libraries(${NAME} PUBLIC ${ARG_DEPS})
-  if(NOT CRISP_SANITIZE)
-    target_precompile_headers(${NAME} REUSE_FROM crisp_pch)
-  endif()
+  crisp_use_pch(${NAME} ${CRISP_PCH})
 endfunction()
 
 function(crisp_tests FOLDER)
@@ -37,9 +43,7 @@ function(crisp_tests FOLDER)
   if(TESTS)
     add_executable(${FOLDER}_test ${TESTS})
     target_link_libraries(${FOLDER}_test PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
-    if(NOT CRISP_SANITIZE)
-      target_precompile_headers(${FOLDER}_test REUSE_FROM crisp_pch)
-    endif()
+    crisp_use_pch(${FOLDER}_test ${CRISP_PCH}_test)
     # Each folder's tests run in mount, cgroup and network namespaces of their own.
     add_test(NAME ${FOLDER}_test COMMAND ${CMAKE_SOURCE_DIR}/tools/private-namespaces $<TARGET_FILE:${FOLDER}_test>)
   endif()

@@ -7,7 +7,7 @@ endif()
 add_compile_options(-Wall -Wextra -Wno-missing-field-initializers -fno-plt)
 add_compile_definitions(_FILE_OFFSET_BITS=64 CRISP_VERSION="${PROJECT_VERSION}")
 if(CMAKE_CXX_COMPILER_ID STREQUAL Clang)
-  add_compile_options(-Wthread-safety -Werror=thread-safety)
+  add_compile_options(-Wthread-safety -Werror=thread-safety "SHELL:-Xclang -fno-pch-timestamp")
 else()
   # g++ 12 warns falsely inside std::string and protobuf at -O2.
   add_compile_options(-Wno-restrict -Wno-stringop-overread)

@@ -42,8 +42,7 @@ absl::StatusOr<std::vector<std::string>> DropIns(const std::string& folder) {
 absl::Status ApplyFlags(const ConfigFlags& flags, Config& config) {
   for (const auto& [name, value] : flags) {
     const auto keys = ConfigKeys();
-    const auto key = std::find_if(keys.begin(), keys.end(),
-                                  [&](const Key<Config>& each) { return each.name == name; });
+    const auto key = std::ranges::find(keys, name, &Key<Config>::name);
     if (key == keys.end()) return Bad("flag for an unknown key \"", name, "\"");
     const auto* text = std::get_if<std::string Config::*>(&key->field);
     if (text == nullptr) return Bad("key \"", name, "\" is no string and has no flag");

@@ -69,7 +69,7 @@ absl::StatusOr<std::map<std::string, std::string>> BuildPodSysctls(
   }
   for (const auto& [name, value] : pod.linux().sysctls()) {
     ASSIGN_OR_RETURN(const std::string dotted, CanonicalName(name));
-    const auto refuse = [&](std::string_view why) {
+    const auto refuse = [&, name = std::string_view(name)](std::string_view why) {
       return absl::InvalidArgumentError(Cat("linux.sysctls: ", name, " ", why));
     };
     if (value.size() > 4096 ||

@@ -40,8 +40,7 @@ class Security : public NodeTest {
   int next_ = 0;
 };
 
-constexpr uint64_t kChown = 1u << 0, kKill = 1u << 5, kNetAdmin = 1u << 12, kNetRaw = 1u << 13,
-                   kSysAdmin = 1u << 21;
+constexpr uint64_t kChown = 1u << 0, kKill = 1u << 5, kNetAdmin = 1u << 12, kSysAdmin = 1u << 21;
 
 TEST_F(Security, DefaultCapabilitiesAreTheUsualFew) {
   const uint64_t effective = Capabilities([](auto&) {}, "CapEff");
