@@ -1,9 +1,29 @@
 #include "base/log.h"
 
+#include <fmt/format.h>
+
 #include "base/text.h"
 #include "spdlog/sinks/stdout_color_sinks.h"
+#include "spdlog/spdlog.h"
 
 namespace crisp {
+namespace {
+
+spdlog::level::level_enum SpdlogLevel(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug:
+      return spdlog::level::debug;
+    case LogLevel::kInfo:
+      return spdlog::level::info;
+    case LogLevel::kWarn:
+      return spdlog::level::warn;
+    case LogLevel::kError:
+      break;
+  }
+  return spdlog::level::err;
+}
+
+}  // namespace
 
 absl::Status StartLog(const std::string& level) {
   const auto parsed = spdlog::level::from_str(level);
@@ -18,6 +38,13 @@ absl::Status StartLog(const std::string& level) {
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));
   return absl::OkStatus();
+}
+
+void WriteLog(LogLevel level, fmt::string_view format, fmt::format_args arguments) {
+  spdlog::logger* const logger = spdlog::default_logger_raw();
+  if (!logger->should_log(SpdlogLevel(level))) return;
+  const std::string line = fmt::vformat(format, arguments);
+  logger->log(SpdlogLevel(level), spdlog::string_view_t(line));
 }
 
 }  // namespace crisp

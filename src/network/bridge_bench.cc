@@ -90,7 +90,7 @@ int Main(int rounds, bool with_port) {
 }  // namespace crisp
 
 int main(int argc, char** argv) {
-  spdlog::set_level(spdlog::level::warn);
+  if (!crisp::StartLog("warn").ok()) return 1;
   const int rounds = argc > 1 ? std::atoi(argv[1]) : 200;
   const int without = crisp::Main(rounds, false);
   return without != 0 ? without : crisp::Main(rounds, true);
