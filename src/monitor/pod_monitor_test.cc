@@ -423,14 +423,14 @@ TEST_F(PodMonitorTest, TellsEverythingInOnePacketHoweverMuchThereIs) {
     return std::string(1, kind) + std::string(79 - number.size(), 'x') + number;
   };
   const std::string missing = "/" + std::string(3000, 'm');
-  ASSERT_EQ(client_->Call(StartShell(id('a', 0), "exec sleep 60")).code(), 0);
+  ASSERT_EQ(client_->Call(StartShell(id('a', 0), "exec sleep 600")).code(), 0);
   for (int i = 1; i < 400; ++i) {
     EXPECT_NE(client_->Call(StartOf(id('c', i), {missing})).code(), 0);
   }
   EXPECT_EQ(client_->Call(StartOf("more", {"/bin/true"})).code(),
             CodeOf(absl::StatusCode::kResourceExhausted));
   for (int i = 0; i < 200; ++i) {
-    ASSERT_EQ(client_->Call(ExecOf(id('a', 0), id('e', i), "exec sleep 60")).code(), 0);
+    ASSERT_EQ(client_->Call(ExecOf(id('a', 0), id('e', i), "exec sleep 600")).code(), 0);
   }
   EXPECT_EQ(client_->Call(ExecOf(id('a', 0), "more", "true")).code(),
             CodeOf(absl::StatusCode::kResourceExhausted));

@@ -9,7 +9,7 @@
 namespace crisp {
 namespace {
 
-constexpr absl::Duration kPatience = absl::Seconds(20);
+constexpr absl::Duration kPatience = absl::Seconds(120);
 
 }  // namespace
 

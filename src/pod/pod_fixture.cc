@@ -228,7 +228,7 @@ v1::PodSandboxStatus PodTest::PodStatus(const std::string& id) {
 }
 
 v1::ContainerStatus PodTest::Await(const std::string& id, v1::ContainerState state) {
-  const absl::Time end = absl::Now() + absl::Seconds(20);
+  const absl::Time end = absl::Now() + absl::Seconds(120);
   v1::ContainerStatus status = Status(id);
   while (status.state() != state && absl::Now() < end) {
     absl::SleepFor(absl::Milliseconds(5));

@@ -12,7 +12,7 @@ namespace crisp {
 
 // Asks every 10 ms until done says yes; false when the limit is over. The limit is a safety net for
 // slow machines, not an assertion about speed.
-bool WaitUntil(const std::function<bool()>& done, absl::Duration limit = absl::Seconds(30));
+bool WaitUntil(const std::function<bool()>& done, absl::Duration limit = absl::Seconds(120));
 
 // A new folder below /tmp, removed with its content in the end.
 class TestFolder {
