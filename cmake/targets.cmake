@@ -46,6 +46,11 @@ function(crisp_tests FOLDER)
     crisp_use_pch(${FOLDER}_test ${CRISP_PCH}_test)
     # Each folder's tests run in mount, cgroup and network namespaces of their own.
     add_test(NAME ${FOLDER}_test COMMAND ${CMAKE_SOURCE_DIR}/tools/private-namespaces $<TARGET_FILE:${FOLDER}_test>)
+    if(NOT CRISP_PCH STREQUAL crisp_pch)
+      # What is linked into crispd alone, and so may have threads: "threaded" builds and labels these tests.
+      set_tests_properties(${FOLDER}_test PROPERTIES LABELS threaded)
+      add_dependencies(threaded ${FOLDER}_test)
+    endif()
   endif()
   file(GLOB FUZZERS CONFIGURE_DEPENDS *_fuzz.cc)
   foreach(FILE ${FUZZERS})

@@ -1,6 +1,7 @@
 #include "test/integration/test_daemon.h"
 
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -43,6 +44,15 @@ TestDaemon::TestDaemon(const TestFolder& folder, const std::string& extra_config
 
 TestDaemon::~TestDaemon() {
   if (running()) Kill();
+  // Of a sanitizer build: daemon and monitors write their reports there.
+  const std::string log = Log();
+  for (const std::string_view mark : {"Sanitizer", "runtime error:"}) {
+    const size_t found = log.find(mark);
+    if (found == std::string::npos) continue;
+    const size_t begin = found - std::min<size_t>(found, 200);
+    ADD_FAILURE() << "a report of a sanitizer in crispd's log:\n" << log.substr(begin, 8000);
+    return;
+  }
 }
 
 absl::Status TestDaemon::Start() {
@@ -97,11 +107,15 @@ void TestDaemon::Kill() {
   pid_ = -1;
 }
 
-std::string TestDaemon::LogTail() const {
+std::string TestDaemon::Log() const {
   std::ifstream file(log_path());
   std::ostringstream text;
   text << file.rdbuf();
-  const std::string all = text.str();
+  return text.str();
+}
+
+std::string TestDaemon::LogTail() const {
+  const std::string all = Log();
   return all.size() > 6000 ? all.substr(all.size() - 6000) : all;
 }
 

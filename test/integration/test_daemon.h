@@ -18,7 +18,8 @@ class TestDaemon {
   // extra_config is TOML that follows what the tests need themselves.
   TestDaemon(const TestFolder& folder, const std::string& extra_config);
   TestDaemon(const TestDaemon&) = delete;
-  ~TestDaemon();  // kills it and its monitors
+  // Kills it and its monitors. A test failure if a sanitizer had something to say of them.
+  ~TestDaemon();
 
   // Starts it and waits until it answers.
   absl::Status Start();
@@ -39,7 +40,8 @@ class TestDaemon {
   std::string cni_cache_dir() const { return folder_ / "cni/cache"; }
   std::string endpoint() const { return "unix://" + (folder_ / "crispd.sock"); }
   std::string log_path() const { return folder_ / "crispd.log"; }
-  // The last part of what it wrote to stderr.
+  // What it wrote to stderr, and the last part of it.
+  std::string Log() const;
   std::string LogTail() const;
 
  private:
