@@ -18,7 +18,13 @@ namespace {
 constexpr int kBusyMillis =
     5000;  // another process (an operator's sqlite3) may hold the file for a moment
 
-absl::StatusCode CodeOf(int result) {
+// The log is written back to the database at 4 MiB, which needs new room only where that grows;
+// twice as much for a transaction that goes beyond.
+constexpr off_t kLogReserve = 8 << 20;
+
+absl::StatusCode CodeOf(int result, int system_error) {
+  // SQLite knows "full" only from some of its writes; the others are "I/O errors".
+  if (system_error == ENOSPC || system_error == EDQUOT) return absl::StatusCode::kResourceExhausted;
   switch (result & 0xff) {
     case SQLITE_CONSTRAINT:
       return absl::StatusCode::kAlreadyExists;
@@ -55,6 +61,20 @@ int BindOne(sqlite3_stmt* statement, int index, const SqlValue& value) {
       return sqlite3_bind_blob64(statement, index, bytes, value.bytes().size(), SQLITE_STATIC);
   }
   return SQLITE_MISUSE;
+}
+
+// Keeps the log's file and its room from now on, also between two lives of the daemon: on a full
+// disk pods, containers and images must still be removable, or nothing would ever make room.
+void ReserveLog(sqlite3* handle, const std::string& path) {
+  int keep = 1;
+  sqlite3_file_control(handle, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
+  const auto log = OpenFile(Cat(path, "-wal"), O_WRONLY);
+  if (log.ok() && fallocate(log->get(), FALLOC_FL_KEEP_SIZE, 0, kLogReserve) == 0) return;
+  if (log.ok() && errno == EOPNOTSUPP) return;  // such a file system cannot promise room
+  LOG_WARN(
+      "no room could be reserved for the log of database {} ({}): free some disk space, for a "
+      "full disk would keep pods and images from being removed",
+      path, log.ok() ? ErrnoStatus("fallocate").ToString() : log.status().ToString());
 }
 
 // Renames a damaged file and its companions; returns the new name.
@@ -95,8 +115,10 @@ int64_t Connection::LastInsertId() const { return sqlite3_last_insert_rowid(hand
 int64_t Connection::Changes() const { return sqlite3_changes64(handle_); }
 
 absl::Status Connection::Failure(int code, std::string_view sql) const {
-  return absl::Status(CodeOf(code), Cat("database ", path_, ": ", sqlite3_errmsg(handle_), " (",
-                                        sqlite3_errstr(code), ") in: ", sql.substr(0, 120)));
+  const int system_error = (code & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(handle_) : 0;
+  return absl::Status(CodeOf(code, system_error),
+                      Cat("database ", path_, ": ", sqlite3_errmsg(handle_), " (",
+                          sqlite3_errstr(code), ") in: ", sql.substr(0, 120)));
 }
 
 absl::StatusOr<sqlite3_stmt*> Connection::Take(std::string_view sql) {
@@ -176,6 +198,7 @@ absl::StatusOr<std::unique_ptr<Connection>> Database::Connect(const std::string&
         if (verdict == "ok") return absl::OkStatus();
         return absl::DataLossError(Cat("database ", path, ": ", verdict));
       }));
+  ReserveLog(handle, path);
   return connection;
 }
 

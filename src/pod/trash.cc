@@ -29,6 +29,8 @@ absl::Status Trash::Throw(const std::string& path) {
       Cat(folder_, "/", BaseName(path), ".", RandomId().substr(0, 8), next_++);
   if (rename(path.c_str(), grave.c_str()) != 0) {
     if (errno == ENOENT) return absl::OkStatus();
+    // A full disk may have no room for the new name: then the caller waits.
+    if (errno == ENOSPC || errno == EDQUOT) return RemoveTree(path);
     return ErrnoStatus("moving ", path, " to ", grave);
   }
   RemoveLater(grave);
