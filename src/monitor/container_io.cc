@@ -33,12 +33,13 @@ absl::StatusOr<std::unique_ptr<ContainerIo>> ContainerIo::Create(EventLoop& loop
   if (options.terminal) return io;
   RETURN_IF_ERROR(io->OpenPipe(io->out_, io->child_ends_.out));
   RETURN_IF_ERROR(io->OpenPipe(io->err_, io->child_ends_.err));
-  if (options.stdin_pipe) {
+  if (options.input) {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus("make a pipe for stdin");
     io->child_ends_.in = UniqueFd(ends[0]);
-    io->stdin_ = UniqueFd(ends[1]);
-    RETURN_IF_ERROR(MakeNonBlocking(io->stdin_.get()));
+    UniqueFd our_end(ends[1]);
+    RETURN_IF_ERROR(MakeNonBlocking(our_end.get()));
+    io->clients_.SetInput(std::move(our_end));
   }
   return io;
 }
@@ -49,7 +50,9 @@ ContainerIo::ContainerIo(EventLoop& loop, ReadBuffer& buffer, const Options& opt
       log_(std::move(log)),
       write_([this](std::span<const struct iovec> lines) { log_.Write(lines); }),
       out_("stdout", options.line_max, options.terminal),
-      err_("stderr", options.line_max, false) {}
+      err_("stderr", options.line_max, false),
+      input_(options.input),
+      clients_(loop, buffer, options.input_once && !options.terminal) {}
 
 ContainerIo::~ContainerIo() {
   for (const int fd : {out_.fd.get(), err_.fd.get(), terminal_.get()}) {
@@ -77,6 +80,12 @@ absl::Status ContainerIo::TakeTerminal(UniqueFd controller) {
   // While this is open, a program that closes its terminal and opens it again makes no false end.
   terminal_keeper_ =
       UniqueFd(ioctl(terminal_.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
+  if (input_) {
+    // A descriptor of its own, as the loop knows each but once.
+    UniqueFd end(fcntl(terminal_.get(), F_DUPFD_CLOEXEC, 0));
+    if (!end.valid()) return ErrnoStatus("duplicate the terminal");
+    clients_.SetInput(std::move(end));
+  }
   return WatchOutput(terminal_.get(), out_);
 }
 
@@ -100,7 +109,9 @@ size_t ContainerIo::ReadOnce(Output& output) {
     return 0;
   }
   buffer_.Used(count);
-  output.cutter.Take(std::string_view(bytes.data(), count), LogTime(UnixNanos()), write_);
+  const std::string_view text(bytes.data(), count);
+  output.cutter.Take(text, LogTime(UnixNanos()), write_);
+  clients_.Write(&output == &err_ ? AttachFanout::Stream::kErr : AttachFanout::Stream::kOut, text);
   return count;
 }
 

@@ -1,6 +1,7 @@
 // ContainerIo: the monitor's side of one container's stdin, stdout and stderr: pipes or a terminal,
-// read as they come and written to the log. Reading never stops while someone can write, whatever
-// becomes of the log. One thread; owns its descriptors, borrows loop and scratch memory.
+// read as they come, written to the log and then to the attach clients. Reading never stops while
+// someone can write, whatever becomes of the log or of a client. One thread; owns its descriptors,
+// borrows loop and scratch memory.
 #pragma once
 
 #include <array>
@@ -11,6 +12,7 @@
 #include "base/event_loop.h"
 #include "base/unique_fd.h"
 #include "kernel/terminal.h"
+#include "monitor/attach_fanout.h"
 #include "monitor/log_file.h"
 #include "monitor/log_line.h"
 #include "monitor/read_buffer.h"
@@ -21,7 +23,8 @@ class ContainerIo {
  public:
   struct Options {
     bool terminal = false;    // the terminal comes later, by TakeTerminal()
-    bool stdin_pipe = false;  // otherwise the container's stdin is /dev/null
+    bool input = false;       // otherwise stdin is /dev/null, and nobody writes to a terminal
+    bool input_once = false;  // the first client's end of input closes stdin (not a terminal)
     std::string log_path;     // empty: output is dropped
     size_t line_max = kDefaultLogLineBytes;
   };
@@ -50,9 +53,10 @@ class ContainerIo {
 
   absl::Status ReopenLog() { return log_.Reopen(); }
 
-  // The end of the container's stdin that is written to; -1 without one.
-  int stdin_end() const { return terminal_.valid() ? terminal_.get() : stdin_.get(); }
-  void CloseStdin() { stdin_.reset(); }
+  // From now on the client gets what the container writes, and the container what the client does.
+  absl::Status Attach(AttachFanout::Client client) { return clients_.Add(std::move(client)); }
+  // The end of all clients and of the container's stdin.
+  void EndClients() { clients_.End(); }
 
   // Nobody can write any more.
   bool ended() const { return !out_.fd.valid() && !err_.fd.valid() && !terminal_.valid(); }
@@ -80,7 +84,8 @@ class ContainerIo {
   Output out_;
   Output err_;
   ChildEnds child_ends_;
-  UniqueFd stdin_;
+  const bool input_;
+  AttachFanout clients_;
   UniqueFd terminal_;
   UniqueFd terminal_keeper_;
 };

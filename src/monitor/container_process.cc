@@ -51,7 +51,8 @@ absl::Status ContainerProcess::Start(const monitor::StartContainer& request, Cal
 absl::Status ContainerProcess::Launch(const monitor::StartContainer& request) {
   ContainerIo::Options io_options;
   io_options.terminal = request.terminal();
-  io_options.stdin_pipe = request.stdin();
+  io_options.input = request.stdin();
+  io_options.input_once = request.stdin_once();
   io_options.log_path = request.log_path();
   if (request.log_line_max() > 0) io_options.line_max = request.log_line_max();
   ASSIGN_OR_RETURN(io_, ContainerIo::Create(parts_.loop, parts_.buffer, io_options));
@@ -111,8 +112,6 @@ void ContainerProcess::ProcessEnded(int wait_status) {
   const std::optional<Cgroup> cgroup = ItsCgroup();
   record.set_oom_killed(record.exit_code() != 0 && cgroup.has_value() && cgroup->OomKills() > 0);
   io_->Drain();
-  io_->CloseStdin();
-  if (io_->ended()) io_.reset();
   Record(std::move(record));
   // Without a PID namespace of its own, the container's other processes are still there.
   if (cgroup.has_value()) {
@@ -121,6 +120,9 @@ void ContainerProcess::ProcessEnded(int wait_status) {
     }
   }
   if (callbacks_.exited) std::exchange(callbacks_.exited, nullptr)();
+  // After the exit is known: who sees an attachment end may ask for the exit code.
+  io_->EndClients();
+  if (io_->ended()) io_.reset();
 }
 
 void ContainerProcess::GiveUp() {
@@ -133,6 +135,7 @@ void ContainerProcess::GiveUp() {
   record.set_message(
       "it was killed and did not die; the record was written without waiting longer");
   Record(std::move(record));
+  if (io_ != nullptr) io_->EndClients();
 }
 
 void ContainerProcess::Record(monitor::ExitRecord record) {
@@ -173,6 +176,11 @@ absl::Status ContainerProcess::ReopenLog() {
 absl::Status ContainerProcess::Resize(TerminalSize size) {
   RETURN_IF_ERROR(CheckRunning());
   return Annotate(io_->Resize(size), Cat("resize the terminal of container ", id_));
+}
+
+absl::Status ContainerProcess::Attach(AttachFanout::Client client) {
+  RETURN_IF_ERROR(CheckRunning());
+  return Annotate(io_->Attach(std::move(client)), Cat("attach to container ", id_));
 }
 
 void ContainerProcess::Kill() {

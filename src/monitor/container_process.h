@@ -51,6 +51,7 @@ class ContainerProcess {
   absl::Status Signal(int signal, bool all);
   absl::Status ReopenLog();
   absl::Status Resize(TerminalSize size);
+  absl::Status Attach(AttachFanout::Client client);
 
   // Kills all of it, in any state; the exit comes as usual.
   void Kill();

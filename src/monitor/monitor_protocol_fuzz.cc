@@ -1,6 +1,7 @@
 // Fuzzes the monitor from its socket on: packets of any bytes, and well-formed requests with any
 // content, go through a real connection to a real PodMonitor, whose launcher starts no process. The
 // input is a sequence of packets, each behind two bytes of length (little-endian).
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,6 +10,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/file.h"
 #include "base/text.h"
@@ -71,7 +74,36 @@ std::string Harmless(std::string_view packet) {
   return request.SerializeAsString();
 }
 
+struct Descriptors {
+  std::vector<UniqueFd> sent;  // with the packet
+  std::vector<UniqueFd> kept;  // the other ends of pipes
+};
+
+// The pipes that an Attach names, one of them with something in it; for anything else no pipe.
+Descriptors PipesFor(std::string_view packet) {
+  Descriptors descriptors;
+  monitor::Request request;
+  if (!request.ParseFromArray(packet.data(), static_cast<int>(packet.size())) ||
+      !request.has_attach()) {
+    descriptors.sent.emplace_back(dup(STDIN_FILENO));
+    return descriptors;
+  }
+  const monitor::Attach& attach = request.attach();
+  for (const auto& [in, named] :
+       {std::pair{true, attach.has_stdin()}, std::pair{false, attach.has_stdout()},
+        std::pair{false, attach.has_stderr()}}) {
+    if (!named) continue;
+    int ends[2];
+    if (pipe(ends) != 0) break;
+    if (in && write(ends[1], packet.data(), packet.size()) < 0) std::abort();
+    descriptors.sent.emplace_back(ends[in ? 0 : 1]);
+    descriptors.kept.emplace_back(ends[in ? 1 : 0]);
+  }
+  return descriptors;
+}
+
 void Run(std::string_view input) {
+  signal(SIGPIPE, SIG_IGN);
   auto loop = *EventLoop::Create();
   auto reaper = *Reaper::Create(*loop);
   auto buffer = *ReadBuffer::Create(*loop);
@@ -93,6 +125,7 @@ void Run(std::string_view input) {
   server = &control;
 
   UniqueFd client;
+  std::vector<UniqueFd> kept;
   int served = 0;
   while (input.size() >= 2 && served++ < 64) {
     if (control.connections() == 0) {
@@ -105,11 +138,16 @@ void Run(std::string_view input) {
     length = std::min(length, input.size());
     const std::string packet = Harmless(input.substr(0, length));
     input.remove_prefix(length);
-    // Every other packet brings a descriptor along.
-    const int descriptor = STDIN_FILENO;
-    const absl::Status sent =
-        SendPacket(client.get(), packet, {&descriptor, static_cast<size_t>(served % 2)});
-    if (!sent.ok()) continue;
+    // Every other packet brings descriptors along; those of an Attach end with the next one.
+    std::vector<int> numbers;
+    if (served % 2 == 1) {
+      Descriptors descriptors = PipesFor(packet);
+      for (const UniqueFd& fd : descriptors.sent) numbers.push_back(fd.get());
+      kept = std::move(descriptors.kept);
+      if (!SendPacket(client.get(), packet, numbers).ok()) continue;
+    } else if (!SendPacket(client.get(), packet).ok()) {
+      continue;
+    }
     loop->RunOnce(absl::ZeroDuration());
     loop->RunOnce(absl::ZeroDuration());
     while (true) {

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "base/status.h"
+#include "monitor/attach_request.h"
 #include "monitor/clock.h"
 #include "monitor/monitor_log.h"
 
@@ -73,6 +74,8 @@ void PodMonitor::Handle(uint64_t connection, const monitor::Request& request,
       return Answer(caller, Forget(request.forget()));
     case monitor::Request::kResize:
       return Answer(caller, Resize(request.resize()));
+    case monitor::Request::kAttach:
+      return Answer(caller, Attach(request.attach(), std::move(descriptors)));
     case monitor::Request::kShutdown:
       shutdown_callers_.push_back(caller);
       return ShutDown();
@@ -287,6 +290,21 @@ void PodMonitor::RemoveExecCgroups(const ExecKey& ended) {
     const std::optional<Cgroup> cgroup = container->second->ItsCgroup();
     return !cgroup.has_value() || cgroup->ForExec(key.second).Remove(absl::ZeroDuration()).ok();
   });
+}
+
+absl::Status PodMonitor::Attach(const monitor::Attach& request, std::vector<UniqueFd> descriptors) {
+  RETURN_IF_ERROR(CheckId(request.attach_id(), "attachment"));
+  ASSIGN_OR_RETURN(ContainerProcess * container, Find(request.container_id()));
+  ASSIGN_OR_RETURN(AttachFanout::Client client, AttachClient(request, std::move(descriptors)));
+  client.ended = [this, container_id = container->id(), id = client.id](std::string_view why) {
+    monitor::Packet event;
+    monitor::AttachEnded& ended = *event.mutable_attach_ended();
+    ended.set_container_id(container_id);
+    ended.set_attach_id(id);
+    ended.set_message(std::string(why));
+    outlets_.event(event);
+  };
+  return container->Attach(std::move(client));
 }
 
 absl::Status PodMonitor::KillExec(const monitor::KillExec& request) {

@@ -70,6 +70,7 @@ class PodMonitor {
   void ExecStartEnded(const Caller& caller, const ExecKey& key, const absl::Status& status,
                       UniqueFd terminal);
   void ExecEnded(const ExecKey& key, int exit_code);
+  absl::Status Attach(const monitor::Attach& request, std::vector<UniqueFd> descriptors);
   absl::Status KillExec(const monitor::KillExec& request);
   void RemoveExecCgroups(const ExecKey& ended);
   absl::Status Reopen(const monitor::ReopenLog& request);

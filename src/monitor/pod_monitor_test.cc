@@ -440,6 +440,39 @@ TEST_F(PodMonitorTest, TellsEverythingInOnePacketHoweverMuchThereIs) {
   EXPECT_EQ(hello.execs_size(), 200);
 }
 
+TEST_F(PodMonitorTest, AnAttachedClientHearsOfTheEndAfterTheExit) {
+  monitor::Request start = StartShell("one", "read line; echo got $line; echo bad >&2; exit 3");
+  start.mutable_start()->set_stdin(true);
+  ASSERT_EQ(client_->Call(start).code(), 0);
+  int in[2], out[2], err[2];
+  for (int* const ends : {in, out, err}) ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  UniqueFd write_in(in[1]), read_out(out[0]), read_err(err[0]);
+  monitor::Request request;
+  monitor::Attach& attach = *request.mutable_attach();
+  attach.set_container_id("one");
+  attach.set_attach_id("a");
+  attach.set_has_stdin(true);
+  attach.set_has_stdout(true);
+  attach.set_has_stderr(true);
+  // Two of three, then in the wrong order.
+  EXPECT_EQ(client_->Call(request, {in[0], out[1]}).code(),
+            CodeOf(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(client_->Call(request, {out[1], in[0], err[1]}).message(), HasSubstr("stdin"));
+  ASSERT_EQ(client_->Call(request, {in[0], out[1], err[1]}).code(), 0);
+  for (const int fd : {in[0], out[1], err[1]}) close(fd);
+  ASSERT_EQ(write(write_in.get(), "it\n", 3), 3);
+  ASSERT_TRUE(client_->WaitForExit("one").has_value());
+  EXPECT_THAT(ReadLog(LogPath("one")),
+              testing::UnorderedElementsAre("stdout F got it", "stderr F bad"));
+  const monitor::AttachEnded ended = client_->NextEvent().attach_ended();
+  EXPECT_EQ(ended.attach_id(), "a");
+  EXPECT_EQ(ended.container_id(), "one");
+  EXPECT_EQ(*ReadFd(read_out.get(), "stdout"), "got it\n");
+  EXPECT_EQ(*ReadFd(read_err.get(), "stderr"), "bad\n");
+  EXPECT_EQ(client_->Call(request, {read_out.get(), write_in.get(), write_in.get()}).code(),
+            CodeOf(absl::StatusCode::kFailedPrecondition));
+}
+
 TEST_F(PodMonitorTest, ServesSeveralConnectionsButNotTooMany) {
   std::unique_ptr<TestClient> other = NewClient();
   ASSERT_EQ(other->Hello().code(), 0);
