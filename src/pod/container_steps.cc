@@ -51,6 +51,17 @@ absl::StatusOr<monitor::ExitRecord> PodState::ReadExit(const record::Container& 
   return exit;
 }
 
+absl::StatusOr<RunningContainer> PodState::FindRunning(std::string_view id,
+                                                       std::string_view consequence) const {
+  ASSIGN_OR_RETURN(ContainerPointer container, table.FindContainer(id));
+  std::shared_ptr<MonitorClient> monitor = container->pod->monitor();
+  if (container->record.Get()->phase() != record::CONTAINER_UP || !monitor) {
+    return absl::FailedPreconditionError(
+        Cat("container ", container->id, " is not running: ", consequence));
+  }
+  return RunningContainer{std::move(container), std::move(monitor)};
+}
+
 void PodState::NoteExit(const ContainerPointer& container, const monitor::ExitRecord& exit) {
   const bool noted = container->record.Update([&](record::Container& record) {
     if (!MayRun(record)) return false;

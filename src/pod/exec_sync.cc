@@ -3,40 +3,30 @@
 // waited for.
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <array>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
-#include "base/id.h"
 #include "base/status.h"
-#include "kernel/packet_socket.h"
 #include "oci/spec.h"
+#include "pod/container_exec.h"
 #include "pod/pod_state.h"
 
 namespace crisp {
 namespace {
 
 constexpr size_t kMaxOutputBytes = 16 << 20;  // of each stream; the surplus is dropped
-constexpr size_t kMaxInlineJson = 64 << 10;   // a longer process object goes into a memfd
 constexpr absl::Duration kKillPatience = absl::Seconds(2);
 
-// One output of the process: our end of a pipe, and what was read of it.
+// One output of the process: our end of its pipe, and what was read of it.
 class Output {
  public:
-  absl::Status Open() {
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus("pipe2 for an exec");
-    read_.reset(ends[0]);
-    write_.reset(ends[1]);
+  void Open(UniqueFd end) {
+    read_ = std::move(end);
     fcntl(read_.get(), F_SETFL, O_NONBLOCK);
-    return absl::OkStatus();
   }
-  int write_end() const { return write_.get(); }
-  void CloseWriteEnd() { write_.reset(); }
   int fd() const { return read_.get(); }  // -1 at the end of the stream
 
   // Reads what is there.
@@ -54,75 +44,43 @@ class Output {
 
  private:
   UniqueFd read_;
-  UniqueFd write_;
   std::string text_;
 };
 
-absl::StatusOr<UniqueFd> MemoryFile(const std::string& text) {
-  UniqueFd fd(memfd_create("process.json", MFD_CLOEXEC));
-  if (!fd.valid()) return ErrnoStatus("memfd_create for an exec");
-  RETURN_IF_ERROR(WriteAll(fd.get(), text, "process.json"));
-  lseek(fd.get(), 0, SEEK_SET);
-  return fd;
-}
-
-// One exec under way.
+// One exec under way, whose output is collected.
 class SyncExec {
  public:
-  SyncExec(ContainerPointer container, std::shared_ptr<MonitorClient> monitor)
-      : container_(std::move(container)),
-        monitor_(std::move(monitor)),
-        id_(RandomId().substr(0, 16)) {}
-  ~SyncExec() { monitor_->UnwatchExec(id_); }
+  explicit SyncExec(const RunningContainer& running) : exec_(running.container, running.monitor) {}
 
   absl::Status Start(const std::string& process_json, const Call& call) {
-    RETURN_IF_ERROR(out_.Open());
-    RETURN_IF_ERROR(err_.Open());
-    ASSIGN_OR_RETURN(watch_, monitor_->WatchExec(id_));
-    monitor::Request request;
-    monitor::Exec& exec = *request.mutable_exec();
-    exec.set_container_id(container_->id);
-    exec.set_exec_id(id_);
-    exec.set_has_stdout(true);
-    exec.set_has_stderr(true);
-    exec.set_seccomp_bpf(container_->record.Get()->seccomp_bpf());
-    exec.set_end_with_connection(true);
-    std::vector<int> descriptors = {out_.write_end(), err_.write_end()};
-    UniqueFd file;
-    if (process_json.size() <= kMaxInlineJson) {
-      exec.set_process_json(process_json);
-    } else {
-      ASSIGN_OR_RETURN(file, MemoryFile(process_json));
-      descriptors.push_back(file.get());
-    }
-    absl::Status status = monitor_->Ask(std::move(request), call, descriptors).status();
-    out_.CloseWriteEnd();
-    err_.CloseWriteEnd();
-    // The caller's end: the process may start all the same.
-    if (absl::IsDeadlineExceeded(status) || absl::IsCancelled(status)) Kill();
-    return status;
+    ASSIGN_OR_RETURN(
+        CommandStreams streams,
+        exec_.Start(process_json, {.out = true, .err = true, .end_with_connection = true}, call));
+    out_.Open(std::move(streams.out));
+    err_.Open(std::move(streams.err));
+    return absl::OkStatus();
   }
 
   // Reads until the process ends. The call's end and the timeout kill it.
   absl::StatusOr<v1::ExecSyncResponse> Finish(absl::Duration timeout, const Call& call) {
+    const std::string& container = exec_.container().id;
     const absl::Time deadline = absl::Now() + timeout;
     while (!Wait(std::min(deadline, call.deadline))) {
       if (absl::Status status = call.Check(); !status.ok()) {
-        Kill();
-        return Annotate(status, Cat("exec in container ", container_->id, " was killed"));
+        exec_.Kill();
+        return Annotate(status, Cat("exec in container ", container, " was killed"));
       }
       if (absl::Now() < deadline) continue;
-      Kill();
+      exec_.Kill();
       (void)WaitUntil(absl::Now() + kKillPatience);
-      return absl::DeadlineExceededError(Cat("exec in container ", container_->id,
-                                             " timed out after ", absl::FormatDuration(timeout),
-                                             " and was killed"));
+      return absl::DeadlineExceededError(Cat("exec in container ", container, " timed out after ",
+                                             absl::FormatDuration(timeout), " and was killed"));
     }
-    ASSIGN_OR_RETURN(const monitor::ExecExited exited, watch_->Result());
+    ASSIGN_OR_RETURN(const int exit_code, exec_.ExitCode());
     v1::ExecSyncResponse response;
     response.set_stdout(out_.Take());
     response.set_stderr(err_.Take());
-    response.set_exit_code(exited.exit_code());
+    response.set_exit_code(exit_code);
     return response;
   }
 
@@ -131,7 +89,7 @@ class SyncExec {
   // read.
   bool Wait(absl::Time until) {
     std::array<struct pollfd, 3> fds = {
-        {{out_.fd(), POLLIN, 0}, {err_.fd(), POLLIN, 0}, {watch_->signal(), POLLIN, 0}}};
+        {{out_.fd(), POLLIN, 0}, {err_.fd(), POLLIN, 0}, {exec_.ended(), POLLIN, 0}}};
     const absl::Duration left = std::clamp(until - absl::Now(), absl::ZeroDuration(), kCancelPoll);
     // Rounded up: waking a moment early would spin.
     (void)poll(fds.data(), fds.size(), static_cast<int>(absl::ToInt64Milliseconds(left)) + 1);
@@ -148,17 +106,7 @@ class SyncExec {
     return false;
   }
 
-  void Kill() {
-    monitor::Request request;
-    request.mutable_kill_exec()->set_container_id(container_->id);
-    request.mutable_kill_exec()->set_exec_id(id_);
-    monitor_->Send(std::move(request), {}, [](const MonitorClient::Answer&) {});
-  }
-
-  const ContainerPointer container_;
-  const std::shared_ptr<MonitorClient> monitor_;
-  const std::string id_;
-  std::shared_ptr<ExecWatch> watch_;
+  ContainerExec exec_;
   Output out_;
   Output err_;
   std::array<char, 64 << 10> buffer_;
@@ -191,19 +139,13 @@ absl::StatusOr<v1::ExecSyncResponse> PodRuntime::ExecSync(const v1::ExecSyncRequ
   if (request.cmd().empty()) {
     return absl::InvalidArgumentError(Cat("exec in container ", container->id, ": cmd is empty"));
   }
-  const std::shared_ptr<MonitorClient> monitor = container->pod->monitor();
-  if (container->record.Get()->phase() != record::CONTAINER_UP || !monitor) {
-    return absl::FailedPreconditionError(
-        Cat("container ", container->id, " is not running: nothing can be executed in it"));
-  }
+  ASSIGN_OR_RETURN(const RunningContainer running,
+                   state.FindRunning(container->id, "nothing can be executed in it"));
   ASSIGN_OR_RETURN(
       const std::string process,
       state.ExecProcess(container, {request.cmd().begin(), request.cmd().end()}, /*tty=*/false));
-  auto exec = std::make_unique<SyncExec>(container, monitor);
-  absl::Status started = exec->Start(process, call);
-  if (!started.ok()) {
-    return Annotate(started, Cat("exec in container ", container->id));
-  }
+  auto exec = std::make_unique<SyncExec>(running);
+  RETURN_IF_ERROR(exec->Start(process, call));
   // The clock starts now that the process runs, whatever its start took.
   const absl::Duration timeout =
       request.timeout() > 0 ? absl::Seconds(request.timeout()) : absl::InfiniteDuration();

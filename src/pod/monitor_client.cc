@@ -33,20 +33,21 @@ void Reap(int pidfd) {
   (void)waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG);
 }
 
+template <typename Event>
+absl::StatusOr<std::shared_ptr<EndWatch<Event>>> MakeWatch(const std::string& pod_id) {
+  UniqueFd signal(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!signal.valid()) return ErrnoStatus("eventfd for a stream of pod ", pod_id);
+  return std::make_shared<EndWatch<Event>>(std::move(signal));
+}
+
+// The watch of this id, or null.
+template <typename Watches>
+auto Find(const Watches& watches, const std::string& id) {
+  const auto found = watches.find(id);
+  return found == watches.end() ? nullptr : found->second;
+}
+
 }  // namespace
-
-absl::StatusOr<monitor::ExecExited> ExecWatch::Result() const {
-  absl::MutexLock lock(&mutex_);
-  return result_;
-}
-
-void ExecWatch::Finish(absl::StatusOr<monitor::ExecExited> result) {
-  {
-    absl::MutexLock lock(&mutex_);
-    result_ = std::move(result);
-  }
-  eventfd_write(signal_.get(), 1);
-}
 
 MonitorClient::MonitorClient(ExitWatcher& watcher, MonitorEvents& events, std::string pod_id,
                              UniqueFd socket, UniqueFd pidfd)
@@ -133,6 +134,13 @@ absl::Status MonitorClient::SendWhole(const std::string& data, std::span<const i
 
 void MonitorClient::Send(monitor::Request request, std::span<const int> descriptors,
                          Answered answered) {
+  SendFor(
+      std::move(request), descriptors,
+      [answered = std::move(answered)](Answer answer, UniqueFd) { answered(std::move(answer)); });
+}
+
+void MonitorClient::SendFor(monitor::Request request, std::span<const int> descriptors,
+                            AnsweredWith answered) {
   uint64_t id = 0;
   {
     absl::MutexLock lock(&mutex_);
@@ -142,8 +150,9 @@ void MonitorClient::Send(monitor::Request request, std::span<const int> descript
     }
   }
   const auto fail = [&](const absl::Status& why) {
-    answered(absl::UnavailableError(
-        Cat("the monitor of pod ", pod_id_, " cannot be reached: ", FromAbsl(why.message()))));
+    answered(absl::UnavailableError(Cat("the monitor of pod ", pod_id_,
+                                        " cannot be reached: ", FromAbsl(why.message()))),
+             UniqueFd());
   };
   if (id == 0) return fail(absl::UnavailableError("it has ended"));
   request.set_id(id);
@@ -160,16 +169,18 @@ void MonitorClient::Send(monitor::Request request, std::span<const int> descript
 }
 
 MonitorClient::Answer MonitorClient::Ask(monitor::Request request, const Call& call,
-                                         std::span<const int> descriptors) {
+                                         std::span<const int> descriptors, UniqueFd* descriptor) {
   struct Waiting {
     absl::Mutex mutex;
     absl::CondVar came;
     std::optional<Answer> answer;
+    UniqueFd descriptor;
   };
   auto waiting = std::make_shared<Waiting>();
-  Send(std::move(request), descriptors, [waiting](Answer answer) {
+  SendFor(std::move(request), descriptors, [waiting](Answer answer, UniqueFd fd) {
     absl::MutexLock lock(&waiting->mutex);
     waiting->answer = std::move(answer);
+    waiting->descriptor = std::move(fd);
     waiting->came.Signal();
   });
   while (true) {
@@ -178,16 +189,17 @@ MonitorClient::Answer MonitorClient::Ask(monitor::Request request, const Call& c
       const absl::Time poll = std::min(call.deadline, absl::Now() + kCancelPoll);
       while (!waiting->answer && !waiting->came.WaitWithDeadline(&waiting->mutex, poll)) {
       }
-      if (waiting->answer) return *std::move(waiting->answer);
+      if (waiting->answer) {
+        if (descriptor != nullptr) *descriptor = std::move(waiting->descriptor);
+        return *std::move(waiting->answer);
+      }
     }
     RETURN_IF_ERROR(call.Check());
   }
 }
 
 absl::StatusOr<std::shared_ptr<ExecWatch>> MonitorClient::WatchExec(const std::string& exec_id) {
-  UniqueFd signal(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!signal.valid()) return ErrnoStatus("eventfd for an exec in pod ", pod_id_);
-  auto watch = std::make_shared<ExecWatch>(std::move(signal));
+  ASSIGN_OR_RETURN(auto watch, MakeWatch<monitor::ExecExited>(pod_id_));
   absl::MutexLock lock(&mutex_);
   if (gone_) return absl::UnavailableError(Cat("the monitor of pod ", pod_id_, " has ended"));
   execs_[exec_id] = watch;
@@ -197,6 +209,20 @@ absl::StatusOr<std::shared_ptr<ExecWatch>> MonitorClient::WatchExec(const std::s
 void MonitorClient::UnwatchExec(const std::string& exec_id) {
   absl::MutexLock lock(&mutex_);
   execs_.erase(exec_id);
+}
+
+absl::StatusOr<std::shared_ptr<AttachWatch>> MonitorClient::WatchAttachment(
+    const std::string& attach_id) {
+  ASSIGN_OR_RETURN(auto watch, MakeWatch<monitor::AttachEnded>(pod_id_));
+  absl::MutexLock lock(&mutex_);
+  if (gone_) return absl::UnavailableError(Cat("the monitor of pod ", pod_id_, " has ended"));
+  attachments_[attach_id] = watch;
+  return watch;
+}
+
+void MonitorClient::UnwatchAttachment(const std::string& attach_id) {
+  absl::MutexLock lock(&mutex_);
+  attachments_.erase(attach_id);
 }
 
 bool MonitorClient::gone() const {
@@ -221,30 +247,33 @@ void MonitorClient::Readable() {
       }
       return Disconnect(true);
     }
-    Receive(packet->data);
+    Receive(packet->data,
+            packet->descriptors.empty() ? UniqueFd() : std::move(packet->descriptors.front()));
   }
 }
 
-void MonitorClient::Receive(const std::string& data) {
+void MonitorClient::TakeReply(monitor::Reply reply, UniqueFd descriptor) {
+  AnsweredWith answered;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto found = pending_.find(reply.id());
+    if (found == pending_.end()) return;
+    answered = std::move(found->second);
+    pending_.erase(found);
+  }
+  if (reply.code() == 0) return answered(std::move(reply), std::move(descriptor));
+  answered(absl::Status(static_cast<absl::StatusCode>(reply.code()), reply.message()), UniqueFd());
+}
+
+void MonitorClient::Receive(const std::string& data, UniqueFd descriptor) {
   monitor::Packet packet;
   if (!packet.ParseFromString(data)) {
     LOG_ERROR("pod {}: its monitor sent {} bytes that are no packet", pod_id_, data.size());
     return;
   }
   switch (packet.content_case()) {
-    case monitor::Packet::kReply: {
-      Answered answered;
-      {
-        absl::MutexLock lock(&mutex_);
-        const auto found = pending_.find(packet.reply().id());
-        if (found == pending_.end()) return;
-        answered = std::move(found->second);
-        pending_.erase(found);
-      }
-      if (packet.reply().code() == 0) return answered(std::move(*packet.mutable_reply()));
-      return answered(absl::Status(static_cast<absl::StatusCode>(packet.reply().code()),
-                                   packet.reply().message()));
-    }
+    case monitor::Packet::kReply:
+      return TakeReply(std::move(*packet.mutable_reply()), std::move(descriptor));
     case monitor::Packet::kContainerStarted:
       return events_.ContainerStarted(pod_id_, packet.container_started());
     case monitor::Packet::kContainerExited:
@@ -253,11 +282,19 @@ void MonitorClient::Receive(const std::string& data) {
       std::shared_ptr<ExecWatch> watch;
       {
         absl::MutexLock lock(&mutex_);
-        const auto found = execs_.find(packet.exec_exited().exec_id());
-        if (found == execs_.end()) return;
-        watch = found->second;
+        watch = Find(execs_, packet.exec_exited().exec_id());
       }
-      return watch->Finish(packet.exec_exited());
+      if (watch != nullptr) watch->Finish(packet.exec_exited());
+      return;
+    }
+    case monitor::Packet::kAttachEnded: {
+      std::shared_ptr<AttachWatch> watch;
+      {
+        absl::MutexLock lock(&mutex_);
+        watch = Find(attachments_, packet.attach_ended().attach_id());
+      }
+      if (watch != nullptr) watch->Finish(packet.attach_ended());
+      return;
     }
     case monitor::Packet::CONTENT_NOT_SET:
       return;  // an event of a newer monitor
@@ -272,19 +309,22 @@ void MonitorClient::Close() {
 void MonitorClient::Disconnect(bool tell) {
   const std::shared_ptr<MonitorClient> self = shared_from_this();
   watcher_.loop().Remove(socket_.get());
-  std::map<uint64_t, Answered> pending;
+  std::map<uint64_t, AnsweredWith> pending;
   std::map<std::string, std::shared_ptr<ExecWatch>> execs;
+  std::map<std::string, std::shared_ptr<AttachWatch>> attachments;
   {
     absl::MutexLock lock(&mutex_);
     if (gone_) return;
     gone_ = true;
     pending.swap(pending_);
     execs.swap(execs_);
+    attachments.swap(attachments_);
   }
   const absl::Status gone =
       absl::UnavailableError(Cat("the monitor of pod ", pod_id_, " has ended"));
-  for (auto& [id, answered] : pending) answered(gone);
+  for (auto& [id, answered] : pending) answered(gone, UniqueFd());
   for (auto& [id, watch] : execs) watch->Finish(gone);
+  for (auto& [id, watch] : attachments) watch->Finish(gone);
   {
     absl::MutexLock lock(&mutex_);
     went_.SignalAll();

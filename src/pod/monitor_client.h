@@ -3,6 +3,8 @@
 // thread. Shared ownership: the watcher holds the client until the connection ends or Close().
 #pragma once
 
+#include <sys/eventfd.h>
+
 #include <functional>
 #include <map>
 #include <memory>
@@ -32,23 +34,36 @@ class MonitorEvents {
   virtual void MonitorGone(const std::shared_ptr<MonitorClient>& client) = 0;
 };
 
-// The end of an exec; `signal` (an eventfd) is readable once it is known.
-class ExecWatch {
+// The end of an exec or an attachment, of which the monitor tells by an Event; `signal` (an
+// eventfd) is readable once it is known.
+template <typename Event>
+class EndWatch {
  public:
-  explicit ExecWatch(UniqueFd signal) : signal_(std::move(signal)) {}
+  explicit EndWatch(UniqueFd signal) : signal_(std::move(signal)) {}
   int signal() const { return signal_.get(); }
-  // The exit, once signalled; Unavailable if the monitor went away first.
-  absl::StatusOr<monitor::ExecExited> Result() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // What was told, once signalled; Unavailable if the monitor went away first.
+  absl::StatusOr<Event> Result() const ABSL_LOCKS_EXCLUDED(mutex_) {
+    absl::MutexLock lock(&mutex_);
+    return result_;
+  }
 
  private:
   friend class MonitorClient;
-  void Finish(absl::StatusOr<monitor::ExecExited> result) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Finish(absl::StatusOr<Event> result) ABSL_LOCKS_EXCLUDED(mutex_) {
+    {
+      absl::MutexLock lock(&mutex_);
+      result_ = std::move(result);
+    }
+    eventfd_write(signal_.get(), 1);
+  }
 
   const UniqueFd signal_;
   mutable absl::Mutex mutex_;
-  absl::StatusOr<monitor::ExecExited> result_ ABSL_GUARDED_BY(mutex_) =
-      absl::UnavailableError("the process still runs");
+  absl::StatusOr<Event> result_ ABSL_GUARDED_BY(mutex_) = absl::UnavailableError("it goes on");
 };
+
+using ExecWatch = EndWatch<monitor::ExecExited>;
+using AttachWatch = EndWatch<monitor::AttachEnded>;
 
 class MonitorClient : public std::enable_shared_from_this<MonitorClient> {
  public:
@@ -63,13 +78,20 @@ class MonitorClient : public std::enable_shared_from_this<MonitorClient> {
 
   // Sends at once. answered is called on the watcher's thread, or right here if sending fails.
   void Send(monitor::Request request, std::span<const int> descriptors, Answered answered);
-  // Sends and waits. After the call's end the answer, when it comes, is dropped.
-  Answer Ask(monitor::Request request, const Call& call, std::span<const int> descriptors = {});
+  // Sends and waits. After the call's end the answer, when it comes, is dropped. A descriptor that
+  // comes with it goes to *descriptor.
+  Answer Ask(monitor::Request request, const Call& call, std::span<const int> descriptors = {},
+             UniqueFd* descriptor = nullptr);
 
   // To be called before the Exec is sent; Unwatch when nobody waits any more.
   absl::StatusOr<std::shared_ptr<ExecWatch>> WatchExec(const std::string& exec_id)
       ABSL_LOCKS_EXCLUDED(mutex_);
   void UnwatchExec(const std::string& exec_id) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // The same before an Attach is sent.
+  absl::StatusOr<std::shared_ptr<AttachWatch>> WatchAttachment(const std::string& attach_id)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void UnwatchAttachment(const std::string& attach_id) ABSL_LOCKS_EXCLUDED(mutex_);
 
   bool gone() const ABSL_LOCKS_EXCLUDED(mutex_);
   // Waits for the end of the connection: true, or false when `until` came first.
@@ -86,11 +108,17 @@ class MonitorClient : public std::enable_shared_from_this<MonitorClient> {
   void Close();
 
  private:
+  // What comes with an answer, invalid if nothing does.
+  using AnsweredWith = std::function<void(Answer, UniqueFd)>;
+
   MonitorClient(ExitWatcher& watcher, MonitorEvents& events, std::string pod_id, UniqueFd socket,
                 UniqueFd pidfd);
   void Register();
   void Readable();
-  void Receive(const std::string& packet);
+  void SendFor(monitor::Request request, std::span<const int> descriptors, AnsweredWith answered)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void Receive(const std::string& data, UniqueFd descriptor);
+  void TakeReply(monitor::Reply reply, UniqueFd descriptor) ABSL_LOCKS_EXCLUDED(mutex_);
   void WatchProcess();
   std::shared_ptr<UniqueFd> Process() const ABSL_LOCKS_EXCLUDED(mutex_);
   void Disconnect(bool tell);
@@ -109,8 +137,9 @@ class MonitorClient : public std::enable_shared_from_this<MonitorClient> {
   bool gone_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<UniqueFd> pidfd_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;
-  std::map<uint64_t, Answered> pending_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint64_t, AnsweredWith> pending_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::shared_ptr<ExecWatch>> execs_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, std::shared_ptr<AttachWatch>> attachments_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace crisp

@@ -13,8 +13,25 @@
 #include "gmock/gmock.h"
 #include "image/image_table.h"
 #include "kernel/mount.h"
+#include "kernel/netlink.h"
 
 namespace crisp {
+namespace {
+
+// A daemon keeps its bridge for the next one, but each test is another daemon, and there are more
+// tests than names.
+void RemoveBridges() {
+  absl::StatusOr<Netlink> netlink = Netlink::Open();
+  ASSERT_TRUE(netlink.ok()) << netlink.status();
+  const auto links = netlink->Links();
+  ASSERT_TRUE(links.ok()) << links.status();
+  for (const Link& link : *links) {
+    const bool ours = link.kind == "bridge" && link.alias.starts_with("crispd ");
+    if (ours) EXPECT_TRUE(netlink->DeleteLink(link.index).ok()) << link.name;
+  }
+}
+
+}  // namespace
 
 void PodTest::SetUp() {
   (void)StartLog("warn");
@@ -33,6 +50,7 @@ void PodTest::TearDown() {
     }
   }
   CloseRuntime();
+  RemoveBridges();
   (void)Unmount(At("netns"));
   (void)RemoveTree(State());
   (void)RemoveTree(folder_);
@@ -89,7 +107,7 @@ void PodTest::MakeImage() {
   for (const char* name :
        {"sh",    "cat",      "ls",  "id",   "mount", "echo", "sleep", "hostname", "grep",
         "mkdir", "touch",    "env", "kill", "ps",    "head", "yes",   "dd",       "ip",
-        "true",  "readlink", "wc",  "nc",   "false", "ping", "seq",   "usleep"}) {
+        "true",  "readlink", "wc",  "nc",   "false", "ping", "seq",   "usleep",   "stty"}) {
     (void)symlink("busybox", JoinPath(rootfs, Cat("bin/", name)).c_str());
   }
   const std::string passwd = "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n";

@@ -29,6 +29,12 @@
 
 namespace crisp {
 
+// A container whose monitor can be asked about it.
+struct RunningContainer {
+  ContainerPointer container;
+  std::shared_ptr<MonitorClient> monitor;
+};
+
 struct PodState : public MonitorEvents {
   PodState(PodOptions options, Database& database, ImageStore& images, NetworkChoice& networks);
   ~PodState() override;
@@ -71,6 +77,9 @@ struct PodState : public MonitorEvents {
   void Publish(const PodEntry& pod, const std::string& container_id, v1::ContainerEventType type);
 
   // --- container_steps.cc ---
+  // NotFound; FailedPrecondition "... is not running: <consequence>".
+  absl::StatusOr<RunningContainer> FindRunning(std::string_view id,
+                                               std::string_view consequence) const;
   // Takes the end of a container over into its record, once.
   void NoteExit(const ContainerPointer& container, const monitor::ExitRecord& exit);
   void NoteStarted(const ContainerPointer& container, int32_t pid, int64_t started_at);

@@ -2,6 +2,7 @@
 
 #include "base/status.h"
 #include "pod/pod_state.h"
+#include "pod/pod_streams.h"
 
 namespace crisp {
 
@@ -14,11 +15,14 @@ absl::StatusOr<std::unique_ptr<PodRuntime>> PodRuntime::Open(PodOptions options,
   return std::unique_ptr<PodRuntime>(new PodRuntime(std::move(state)));
 }
 
-PodRuntime::PodRuntime(std::unique_ptr<PodState> state) : state_(std::move(state)) {}
+PodRuntime::PodRuntime(std::unique_ptr<PodState> state)
+    : state_(std::move(state)), streams_(std::make_unique<PodStreams>(*state_)) {}
 
 PodRuntime::~PodRuntime() = default;
 
 absl::Status PodRuntime::Ready() const { return state_->monitor_error; }
+
+StreamBackend& PodRuntime::streams() { return *streams_; }
 
 EventHub& PodRuntime::events() { return state_->events; }
 

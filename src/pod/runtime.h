@@ -24,6 +24,9 @@ class Database;
 class EventHub;
 class ImageStore;
 class NetworkChoice;
+class PodStreams;
+class StreamBackend;
+class StreamUrls;
 struct PodState;
 
 struct PodOptions {
@@ -79,6 +82,13 @@ class PodRuntime {
 
   absl::StatusOr<v1::ExecSyncResponse> ExecSync(const v1::ExecSyncRequest& request,
                                                 const Call& call);
+  // Each answers with a URL of the streaming server, which then asks streams() to do it.
+  absl::StatusOr<v1::ExecResponse> Exec(const v1::ExecRequest& request, StreamUrls& urls,
+                                        const Call& call);
+  absl::StatusOr<v1::AttachResponse> Attach(const v1::AttachRequest& request, StreamUrls& urls,
+                                            const Call& call);
+  absl::StatusOr<v1::PortForwardResponse> PortForward(const v1::PortForwardRequest& request,
+                                                      StreamUrls& urls, const Call& call);
   absl::StatusOr<v1::ReopenContainerLogResponse> ReopenContainerLog(
       const v1::ReopenContainerLogRequest& request, const Call& call);
 
@@ -98,10 +108,13 @@ class PodRuntime {
   Json Facts() const;
   // Container events, for GetContainerEvents.
   EventHub& events();
+  // For the streaming server, whose commands must be gone before this is.
+  StreamBackend& streams();
 
  private:
   explicit PodRuntime(std::unique_ptr<PodState> state);
   std::unique_ptr<PodState> state_;
+  const std::unique_ptr<PodStreams> streams_;
 };
 
 }  // namespace crisp
