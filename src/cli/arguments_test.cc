@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "cli/log_view.h"
+#include "cli/port_forward.h"
+#include "cli/remote_streams.h"
 #include "cli/run_arguments.h"
 #include "cli/session.h"
 
@@ -35,6 +37,11 @@ TEST(Tool, WrongUsageExitsWith2AndSaysWhatIsWrong) {
   EXPECT_EQ(tool.Run({"logs"}), kWrongUsage);
   EXPECT_EQ(tool.Run({"exec", "web"}), kWrongUsage);
   EXPECT_THAT(tool.err, HasSubstr("command"));
+  EXPECT_EQ(tool.Run({"exec", "-it", "--timeout", "3", "web", "sh"}), kWrongUsage);
+  EXPECT_EQ(tool.Run({"attach"}), kWrongUsage);
+  EXPECT_EQ(tool.Run({"port-forward", "web"}), kWrongUsage);
+  EXPECT_EQ(tool.Run({"port-forward", "web", "0:65536"}), kWrongUsage);
+  EXPECT_THAT(tool.err, HasSubstr("[LOCAL:]REMOTE"));
   EXPECT_EQ(tool.Run({"rm"}), kWrongUsage);
   EXPECT_EQ(tool.Run({"stop", "--time", "-1", "web"}), kWrongUsage);
   EXPECT_EQ(tool.Run({"ps", "--output", "xml"}), kWrongUsage);
@@ -44,8 +51,8 @@ TEST(Tool, WrongUsageExitsWith2AndSaysWhatIsWrong) {
 TEST(Tool, HelpAndVersionSucceedWithoutADaemon) {
   Tool tool;
   EXPECT_EQ(tool.Run({"--help"}), 0);
-  for (const char* command : {"run", "ps", "logs", "exec", "stop", "rm", "pull", "load", "images",
-                              "rmi", "inspect", "status", "version"}) {
+  for (const char* command : {"run", "ps", "logs", "exec", "attach", "port-forward", "stop", "rm",
+                              "pull", "load", "images", "rmi", "inspect", "status", "version"}) {
     EXPECT_THAT(tool.out, HasSubstr(command));
     Tool help;
     EXPECT_EQ(help.Run({command, "--help"}), 0) << command;
@@ -78,6 +85,28 @@ TEST(Tool, SharedOptionsStandBeforeOrAfterTheCommand) {
   EXPECT_EQ(tool.Run({"--endpoint", "/nowhere/before.sock", "ps"}), kNoDaemon);
   EXPECT_THAT(tool.err, HasSubstr("/nowhere/before.sock"));
   ::unsetenv("CRISP_ENDPOINT");
+}
+
+TEST(RemoteStreams, ExitCodes) {
+  EXPECT_EQ(*ExitCodeIn(R"({"metadata":{},"status":"Success"})"), 0);
+  EXPECT_EQ(*ExitCodeIn(R"({"status":"Failure","reason":"NonZeroExitCode","message":"code 7",
+      "details":{"causes":[{"reason":"Other"},{"reason":"ExitCode","message":"7"}]}})"),
+            7);
+  EXPECT_THAT(ExitCodeIn(R"({"status":"Failure","message":"no such program"})").status().ToString(),
+              HasSubstr("no such program"));
+  for (const char* wrong : {"", "7", "[]", "{", R"({"status":7})", R"({"details":{"causes":7}})"})
+    EXPECT_FALSE(ExitCodeIn(wrong).ok()) << wrong;
+}
+
+TEST(PortForward, Ports) {
+  EXPECT_EQ(ParseForward("80")->local, 80);
+  EXPECT_EQ(ParseForward("80")->remote, 80);
+  EXPECT_EQ(ParseForward("8080:80")->local, 8080);
+  EXPECT_EQ(ParseForward("8080:80")->remote, 80);
+  EXPECT_EQ(ParseForward(":80")->local, 0);
+  EXPECT_EQ(ParseForward("0:80")->local, 0);
+  for (const char* wrong : {"", ":", "80:", "0", "a", "65536", "65536:1", "1:0", "1:2:3", "-1:2"})
+    EXPECT_THAT(ParseForward(wrong).status().ToString(), HasSubstr("[LOCAL:]REMOTE")) << wrong;
 }
 
 TEST(RunArguments, Ports) {

@@ -37,6 +37,9 @@ class Client {
   absl::StatusOr<cri::ListContainersResponse> Call(const cri::ListContainersRequest& request);
   // Without a limit of its own if the request has none.
   absl::StatusOr<cri::ExecSyncResponse> Call(const cri::ExecSyncRequest& request);
+  absl::StatusOr<cri::ExecResponse> Call(const cri::ExecRequest& request);
+  absl::StatusOr<cri::AttachResponse> Call(const cri::AttachRequest& request);
+  absl::StatusOr<cri::PortForwardResponse> Call(const cri::PortForwardRequest& request);
   absl::StatusOr<cri::ListImagesResponse> Call(const cri::ListImagesRequest& request);
   absl::StatusOr<cri::ImageStatusResponse> Call(const cri::ImageStatusRequest& request);
   absl::StatusOr<cri::RemoveImageResponse> Call(const cri::RemoveImageRequest& request);

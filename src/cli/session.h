@@ -49,6 +49,8 @@ void AddRun(CLI::App& app, Session& session);
 void AddPs(CLI::App& app, Session& session);
 void AddLogs(CLI::App& app, Session& session);
 void AddExec(CLI::App& app, Session& session);
+void AddAttach(CLI::App& app, Session& session);
+void AddPortForward(CLI::App& app, Session& session);
 void AddStop(CLI::App& app, Session& session);
 void AddRm(CLI::App& app, Session& session);
 void AddInspect(CLI::App& app, Session& session);
