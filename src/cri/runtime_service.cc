@@ -14,9 +14,10 @@ using grpc::ServerContext;
 
 class RuntimeService final : public v1::RuntimeService::Service {
  public:
-  RuntimeService(PodRuntime& runtime, const NetworkChoice& networks)
+  RuntimeService(PodRuntime& runtime, const NetworkChoice& networks, StreamUrls& urls)
       : runtime_(runtime),
         networks_(networks),
+        urls_(urls),
         recursive_read_only_(DaemonLimits::Probe().recursive_read_only) {}
 
   grpc::Status Version(ServerContext*, const v1::VersionRequest*,
@@ -104,6 +105,18 @@ class RuntimeService final : public v1::RuntimeService::Service {
                         v1::ExecSyncResponse* response) override {
     return Reply(runtime_.ExecSync(*request, CallOf(*context)), response);
   }
+  grpc::Status Exec(ServerContext* context, const v1::ExecRequest* request,
+                    v1::ExecResponse* response) override {
+    return Reply(runtime_.Exec(*request, urls_, CallOf(*context)), response);
+  }
+  grpc::Status Attach(ServerContext* context, const v1::AttachRequest* request,
+                      v1::AttachResponse* response) override {
+    return Reply(runtime_.Attach(*request, urls_, CallOf(*context)), response);
+  }
+  grpc::Status PortForward(ServerContext* context, const v1::PortForwardRequest* request,
+                           v1::PortForwardResponse* response) override {
+    return Reply(runtime_.PortForward(*request, urls_, CallOf(*context)), response);
+  }
   grpc::Status ReopenContainerLog(ServerContext* context,
                                   const v1::ReopenContainerLogRequest* request,
                                   v1::ReopenContainerLogResponse* response) override {
@@ -113,14 +126,15 @@ class RuntimeService final : public v1::RuntimeService::Service {
  private:
   PodRuntime& runtime_;
   const NetworkChoice& networks_;
+  StreamUrls& urls_;
   const bool recursive_read_only_;
 };
 
 }  // namespace
 
 std::unique_ptr<grpc::Service> MakeRuntimeService(PodRuntime& runtime,
-                                                  const NetworkChoice& networks) {
-  return std::make_unique<RuntimeService>(runtime, networks);
+                                                  const NetworkChoice& networks, StreamUrls& urls) {
+  return std::make_unique<RuntimeService>(runtime, networks, urls);
 }
 
 }  // namespace crisp

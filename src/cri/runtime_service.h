@@ -12,9 +12,10 @@ namespace crisp {
 
 class NetworkChoice;
 class PodRuntime;
+class StreamUrls;
 
-// Both are borrowed and outlive the service.
+// All are borrowed and outlive the service.
 std::unique_ptr<grpc::Service> MakeRuntimeService(PodRuntime& runtime,
-                                                  const NetworkChoice& networks);
+                                                  const NetworkChoice& networks, StreamUrls& urls);
 
 }  // namespace crisp

@@ -20,6 +20,7 @@
 #include "kernel/namespace.h"
 #include "network/network_choice.h"
 #include "pod/runtime.h"
+#include "stream/server.h"
 
 namespace crisp {
 namespace {
@@ -93,6 +94,7 @@ struct Daemon::Parts {
   std::unique_ptr<ImageStore> images;
   std::unique_ptr<NetworkChoice> networks;
   std::unique_ptr<PodRuntime> runtime;
+  std::unique_ptr<StreamServer> streams;
   std::vector<std::unique_ptr<grpc::Service>> services;
   std::unique_ptr<Server> server;
 };
@@ -119,7 +121,8 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config) {
   ASSIGN_OR_RETURN(parts->runtime, PodRuntime::Open(PodOptionsOf(config, monitor), *parts->database,
                                                     *parts->images, *parts->networks));
   RaiseFileLimit();
-  parts->services.push_back(MakeRuntimeService(*parts->runtime, *parts->networks));
+  ASSIGN_OR_RETURN(parts->streams, StreamServer::Start({}, parts->runtime->streams()));
+  parts->services.push_back(MakeRuntimeService(*parts->runtime, *parts->networks, *parts->streams));
   parts->services.push_back(MakeImageService(*parts->images));
   parts->services.push_back(MakeOperatorService(*parts->images));
   std::vector<grpc::Service*> services;
@@ -132,7 +135,10 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config) {
   return std::unique_ptr<Daemon>(new Daemon(std::move(parts)));
 }
 
-void Daemon::Stop() { parts_->server->Stop(kStopGrace); }
+void Daemon::Stop() {
+  parts_->server->Stop(kStopGrace);
+  parts_->streams->Stop();
+}
 
 absl::StatusOr<std::string> FindMonitor(const Config& config) {
   std::string path = config.monitor;
