@@ -75,9 +75,7 @@ absl::Status StatusOf(HttpFailure failure, const absl::Status& status, const Ref
     case HttpFailure::kReceiver:
       return status;
     case HttpFailure::kTls:
-      return absl::FailedPreconditionError(
-          Cat("image ", reference.Text(), ": ", status.message(),
-              " (a private authority goes into ca_file of this registry)"));
+      return absl::FailedPreconditionError(Cat("image ", reference.Text(), ": ", status.message()));
     case HttpFailure::kProtocol:
       return absl::UnknownError(Cat("image ", reference.Text(), ": ", status.message()));
     default:

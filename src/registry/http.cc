@@ -8,6 +8,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "base/status.h"
+#include "registry/http_failure.h"
 
 namespace crisp {
 namespace {
@@ -21,30 +22,6 @@ std::string LowerCase(std::string_view text) {
   std::string lower(text);
   for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return lower;
-}
-
-HttpFailure FailureOf(CURLcode code) {
-  switch (code) {
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_COULDNT_CONNECT:
-    case CURLE_OPERATION_TIMEDOUT:
-      return HttpFailure::kConnect;
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-      return HttpFailure::kTls;
-    case CURLE_PARTIAL_FILE:
-    case CURLE_RECV_ERROR:
-    case CURLE_SEND_ERROR:
-    case CURLE_GOT_NOTHING:
-      return HttpFailure::kBroken;
-    default:
-      return HttpFailure::kProtocol;
-  }
 }
 
 }  // namespace
@@ -182,9 +159,10 @@ class HttpClient::Session {
     curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status);
     response_->status = static_cast<int>(status);
     if (code == CURLE_OK) return absl::OkStatus();
-    *failure = FailureOf(code);
+    *failure = FailureOf(code, error_);
+    const std::string advice = *failure == HttpFailure::kTls ? TlsAdvice(code, error_) : "";
     return absl::UnavailableError(
-        Cat(url, ": ", error_[0] != 0 ? error_ : curl_easy_strerror(code)));
+        Cat(url, ": ", error_[0] != 0 ? error_ : curl_easy_strerror(code), advice));
   }
 
   static size_t OnHeader(char* data, size_t size, size_t count, void* context) {

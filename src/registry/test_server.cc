@@ -1,29 +1,83 @@
 #include "registry/test_server.h"
 
 #include <arpa/inet.h>
+#include <openssl/ssl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cctype>
+#include <cstdio>
+#include <cstdlib>
 
 #include "base/text.h"
 
 namespace crisp {
-namespace {
 
-bool ReadMore(int connection, std::string* data) {
-  char buffer[4096];
-  const ssize_t count = recv(connection, buffer, sizeof buffer, 0);
-  if (count <= 0) return false;
-  data->append(buffer, count);
-  return true;
-}
+// One connection, with or without TLS.
+class TestHttpServer::Stream {
+ public:
+  Stream(int connection, ssl_ctx_st* tls) : connection_(connection) {
+    if (tls == nullptr) return;
+    tls_ = SSL_new(tls);
+    SSL_set_fd(tls_, connection);
+    usable_ = SSL_accept(tls_) == 1;
+    if (!usable_) Finish();  // the client is to read why, not to be cut off before
+  }
+  ~Stream() {
+    if (tls_ != nullptr) SSL_free(tls_);
+    close(connection_);
+  }
+  Stream(const Stream&) = delete;
 
-bool ReadRequest(int connection, TestHttpRequest* request) {
+  bool usable() const { return usable_; }
+
+  bool Read(std::string* data) {
+    char buffer[4096];
+    const ssize_t count = tls_ != nullptr ? SSL_read(tls_, buffer, sizeof buffer)
+                                          : recv(connection_, buffer, sizeof buffer, 0);
+    if (count <= 0) return false;
+    data->append(buffer, count);
+    return true;
+  }
+
+  void Write(std::string_view rest) {
+    while (!rest.empty()) {
+      const ssize_t count = tls_ != nullptr
+                                ? SSL_write(tls_, rest.data(), static_cast<int>(rest.size()))
+                                : send(connection_, rest.data(), rest.size(), MSG_NOSIGNAL);
+      if (count <= 0) return;
+      rest.remove_prefix(count);
+    }
+  }
+
+  // Nothing more is said; waits until the other side has gone.
+  void Finish() {
+    if (tls_ != nullptr && usable_) SSL_shutdown(tls_);
+    shutdown(connection_, SHUT_WR);
+    char drop[4096];
+    while (recv(connection_, drop, sizeof drop, 0) > 0) {
+    }
+  }
+
+  bool ReadRequest(TestHttpRequest* request);
+
+ private:
+  const int connection_;
+  SSL* tls_ = nullptr;
+  bool usable_ = true;
+};
+
+bool TestHttpServer::Stream::ReadRequest(TestHttpRequest* request) {
   std::string data;
   while (data.find("\r\n\r\n") == std::string::npos) {
-    if (data.size() > 65536 || !ReadMore(connection, &data)) return false;
+    if (data.size() > 65536 || !Read(&data)) return false;
+    if (tls_ == nullptr && data[0] == 0x16) {  // the client wants TLS; a web server answers so
+      Write(Answer(400));
+      Finish();
+      return false;
+    }
   }
   const size_t end = data.find("\r\n\r\n");
   const std::vector<std::string_view> lines = Split(std::string_view(data).substr(0, end), '\n');
@@ -42,16 +96,32 @@ bool ReadRequest(int connection, TestHttpRequest* request) {
                             ? std::stoul(request->headers["content-length"])
                             : 0;
   while (data.size() < end + 4 + length) {
-    if (!ReadMore(connection, &data)) return false;
+    if (!Read(&data)) return false;
   }
   request->body = data.substr(end + 4, length);
   return true;
 }
 
-}  // namespace
+void TestHttpServer::FreeTls::operator()(ssl_ctx_st* context) const { SSL_CTX_free(context); }
 
-TestHttpServer::TestHttpServer(Handler handler, const std::string& address)
+TestHttpServer::TestHttpServer(Handler handler, const std::string& address, const TestTls& tls)
     : handler_(std::move(handler)), host_(address) {
+  if (!tls.cert_file.empty()) {
+    signal(SIGPIPE, SIG_IGN);  // OpenSSL writes to clients that have gone
+    tls_.reset(SSL_CTX_new(TLS_server_method()));
+    bool fine =
+        SSL_CTX_use_certificate_chain_file(tls_.get(), tls.cert_file.c_str()) == 1 &&
+        SSL_CTX_use_PrivateKey_file(tls_.get(), tls.key_file.c_str(), SSL_FILETYPE_PEM) == 1;
+    if (!tls.client_ca_file.empty()) {
+      SSL_CTX_set_verify(tls_.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+      fine = fine &&
+             SSL_CTX_load_verify_locations(tls_.get(), tls.client_ca_file.c_str(), nullptr) == 1;
+    }
+    if (!fine) {
+      std::fprintf(stderr, "test server: no TLS with %s\n", tls.cert_file.c_str());
+      std::abort();
+    }
+  }
   listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in name{};
   name.sin_family = AF_INET;
@@ -97,25 +167,15 @@ void TestHttpServer::Accept() {
 }
 
 void TestHttpServer::Serve(int connection) {
+  Stream stream(connection, tls_.get());
   TestHttpRequest request;
-  if (ReadRequest(connection, &request)) {
-    {
-      absl::MutexLock lock(&mutex_);
-      requests_.push_back(request);
-    }
-    const std::string answer = handler_(request);
-    std::string_view rest = answer;
-    while (!rest.empty()) {
-      const ssize_t count = send(connection, rest.data(), rest.size(), MSG_NOSIGNAL);
-      if (count <= 0) break;
-      rest.remove_prefix(count);
-    }
-    shutdown(connection, SHUT_WR);
-    char drop[4096];
-    while (recv(connection, drop, sizeof drop, 0) > 0) {
-    }
+  if (!stream.usable() || !stream.ReadRequest(&request)) return;
+  {
+    absl::MutexLock lock(&mutex_);
+    requests_.push_back(request);
   }
-  close(connection);
+  stream.Write(handler_(request));
+  stream.Finish();
 }
 
 }  // namespace crisp
