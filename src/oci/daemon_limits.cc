@@ -16,8 +16,6 @@
 namespace crisp {
 namespace {
 
-bool HasCapability(int number) { return prctl(PR_CAPBSET_READ, number, 0, 0, 0) == 1; }
-
 // Version 2 has memory.swap.max in every cgroup but the root, version 1 the file at the root too.
 bool SwapAccounting(const CgroupTree& tree) {
   const CgroupHierarchy* memory = tree.WithController("memory");
@@ -36,11 +34,17 @@ bool SwapAccounting(const CgroupTree& tree) {
 }  // namespace
 
 DaemonLimits DaemonLimits::Probe() {
-  DaemonLimits limits;
+  std::set<std::string> capabilities;
   for (const std::string_view name : CapabilityNames()) {
-    if (HasCapability(CapabilityNumber(name))) limits.bounding_capabilities.emplace(name);
+    if (prctl(PR_CAPBSET_READ, CapabilityNumber(name), 0, 0, 0) == 1) capabilities.emplace(name);
   }
-  if (!HasCapability(CapabilityNumber("CAP_SYS_RESOURCE"))) {
+  return ProbeWith(std::move(capabilities));
+}
+
+DaemonLimits DaemonLimits::ProbeWith(std::set<std::string> bounding_capabilities) {
+  DaemonLimits limits;
+  limits.bounding_capabilities = std::move(bounding_capabilities);
+  if (!limits.bounding_capabilities.contains("CAP_SYS_RESOURCE")) {
     const auto own = ReadFile("/proc/self/oom_score_adj");
     if (own.ok()) limits.min_oom_score_adj = std::atoi(own->c_str());
   }

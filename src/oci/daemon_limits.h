@@ -30,7 +30,10 @@ struct DaemonLimits {
   bool selinux = false;
   std::string hostname;  // of the node
 
+  // Of this process, on this kernel.
   static DaemonLimits Probe();
+  // The same for a daemon whose bounding set were this one.
+  static DaemonLimits ProbeWith(std::set<std::string> bounding_capabilities);
 };
 
 }  // namespace crisp
