@@ -2,36 +2,17 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <thread>
 
-#include "base/file.h"
 #include "base/text.h"
+#include "network/database_fixture.h"
 
 namespace crisp {
 namespace {
 
-class AddressTableTest : public ::testing::Test {
+class AddressTableTest : public DatabaseFixture<AddressTable> {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/crisp-address-XXXXXX";
-    folder_ = mkdtemp(name);
-    Open();
-  }
-  void TearDown() override {
-    table_.reset();
-    database_.reset();
-    EXPECT_TRUE(RemoveTree(folder_).ok());
-  }
-  void Open() {
-    table_.reset();
-    database_.reset();
-    database_ = *Database::Open(JoinPath(folder_, "crisp.db"));
-    auto table = AddressTable::Open(*database_);
-    ASSERT_TRUE(table.ok()) << table.status().ToString();
-    table_ = *std::move(table);
-  }
   std::string Get(const std::string& pod, std::initializer_list<const char*> pools) {
     std::vector<IpPrefix> prefixes;
     for (const char* pool : pools) prefixes.push_back(*IpPrefix::Parse(pool));
@@ -42,10 +23,6 @@ class AddressTableTest : public ::testing::Test {
       text += Cat(text.empty() ? "" : " ", address.ToString());
     return text;
   }
-
-  std::string folder_;
-  std::unique_ptr<Database> database_;
-  std::unique_ptr<AddressTable> table_;
 };
 
 TEST_F(AddressTableTest, NextFitIdempotentAndDurable) {

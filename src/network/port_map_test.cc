@@ -2,36 +2,17 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
-#include "base/file.h"
 #include "base/text.h"
+#include "network/database_fixture.h"
 
 namespace crisp {
 namespace {
 
 using ::testing::HasSubstr;
 
-class PortMapTest : public ::testing::Test {
+class PortMapTest : public DatabaseFixture<PortMapTable> {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/crisp-ports-XXXXXX";
-    folder_ = mkdtemp(name);
-    Open();
-  }
-  void TearDown() override {
-    table_.reset();
-    database_.reset();
-    EXPECT_TRUE(RemoveTree(folder_).ok());
-  }
-  void Open() {
-    table_.reset();
-    database_.reset();
-    database_ = *Database::Open(JoinPath(folder_, "crisp.db"));
-    auto table = PortMapTable::Open(*database_);
-    ASSERT_TRUE(table.ok()) << table.status().ToString();
-    table_ = *std::move(table);
-  }
   std::string Claim(const std::string& pod, const std::vector<PortMap>& ports) {
     const auto claimed =
         table_->Claim(pod, ports, {*IpAddress::Parse("10.0.0.2"), *IpAddress::Parse("fd00::2")});
@@ -43,10 +24,6 @@ class PortMapTest : public ::testing::Test {
     }
     return text;
   }
-
-  std::string folder_;
-  std::unique_ptr<Database> database_;
-  std::unique_ptr<PortMapTable> table_;
 };
 
 TEST_F(PortMapTest, ExpandsToFamilies) {
