@@ -1,6 +1,7 @@
 #include "cri/runtime_service.h"
 
 #include "api/cri.grpc.pb.h"
+#include "cri/event_stream.h"
 #include "cri/reply.h"
 #include "cri/runtime_status.h"
 #include "network/network_choice.h"
@@ -121,6 +122,64 @@ class RuntimeService final : public v1::RuntimeService::Service {
                                   const v1::ReopenContainerLogRequest* request,
                                   v1::ReopenContainerLogResponse* response) override {
     return Reply(runtime_.ReopenContainerLog(*request, CallOf(*context)), response);
+  }
+
+  grpc::Status ContainerStats(ServerContext* context, const v1::ContainerStatsRequest* request,
+                              v1::ContainerStatsResponse* response) override {
+    return Reply(runtime_.ContainerStats(*request, CallOf(*context)), response);
+  }
+  grpc::Status ListContainerStats(ServerContext* context,
+                                  const v1::ListContainerStatsRequest* request,
+                                  v1::ListContainerStatsResponse* response) override {
+    return Reply(runtime_.ListContainerStats(*request, CallOf(*context)), response);
+  }
+  grpc::Status StreamContainerStats(
+      ServerContext* context, const v1::StreamContainerStatsRequest* request,
+      grpc::ServerWriter<v1::StreamContainerStatsResponse>* writer) override {
+    const auto send = [&](const v1::StreamContainerStatsResponse& part) {
+      return writer->Write(part);
+    };
+    return ToGrpc(runtime_.StreamContainerStats(*request, send, CallOf(*context)));
+  }
+  grpc::Status PodSandboxStats(ServerContext* context, const v1::PodSandboxStatsRequest* request,
+                               v1::PodSandboxStatsResponse* response) override {
+    return Reply(runtime_.PodSandboxStats(*request, CallOf(*context)), response);
+  }
+  grpc::Status ListPodSandboxStats(ServerContext* context,
+                                   const v1::ListPodSandboxStatsRequest* request,
+                                   v1::ListPodSandboxStatsResponse* response) override {
+    return Reply(runtime_.ListPodSandboxStats(*request, CallOf(*context)), response);
+  }
+  grpc::Status StreamPodSandboxStats(
+      ServerContext* context, const v1::StreamPodSandboxStatsRequest* request,
+      grpc::ServerWriter<v1::StreamPodSandboxStatsResponse>* writer) override {
+    const auto send = [&](const v1::StreamPodSandboxStatsResponse& part) {
+      return writer->Write(part);
+    };
+    return ToGrpc(runtime_.StreamPodSandboxStats(*request, send, CallOf(*context)));
+  }
+  grpc::Status ListMetricDescriptors(ServerContext* context,
+                                     const v1::ListMetricDescriptorsRequest* request,
+                                     v1::ListMetricDescriptorsResponse* response) override {
+    return Reply(runtime_.ListMetricDescriptors(*request, CallOf(*context)), response);
+  }
+  grpc::Status ListPodSandboxMetrics(ServerContext* context,
+                                     const v1::ListPodSandboxMetricsRequest* request,
+                                     v1::ListPodSandboxMetricsResponse* response) override {
+    return Reply(runtime_.ListPodSandboxMetrics(*request, CallOf(*context)), response);
+  }
+  grpc::Status StreamPodSandboxMetrics(
+      ServerContext* context, const v1::StreamPodSandboxMetricsRequest* request,
+      grpc::ServerWriter<v1::StreamPodSandboxMetricsResponse>* writer) override {
+    const auto send = [&](const v1::StreamPodSandboxMetricsResponse& part) {
+      return writer->Write(part);
+    };
+    return ToGrpc(runtime_.StreamPodSandboxMetrics(*request, send, CallOf(*context)));
+  }
+
+  grpc::Status GetContainerEvents(ServerContext* context, const v1::GetEventsRequest*,
+                                  grpc::ServerWriter<v1::ContainerEventResponse>* writer) override {
+    return ToGrpc(SendEvents(runtime_.events(), *context, *writer));
   }
 
  private:

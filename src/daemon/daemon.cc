@@ -19,6 +19,7 @@
 #include "image/image_store.h"
 #include "kernel/namespace.h"
 #include "network/network_choice.h"
+#include "pod/event_hub.h"
 #include "pod/runtime.h"
 #include "stream/server.h"
 
@@ -136,6 +137,8 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config) {
 }
 
 void Daemon::Stop() {
+  // Streams of events last for ever; they are no calls to be waited for.
+  parts_->runtime->events().Close();
   parts_->server->Stop(kStopGrace);
   parts_->streams->Stop();
 }

@@ -49,7 +49,9 @@ class DaemonTest : public testing::Test {
   // The code that an empty request gets.
   grpc::StatusCode CodeOf(const google::protobuf::MethodDescriptor& method) {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    // A stream of events goes on until its client has had enough.
+    const int patience = method.name() == "GetContainerEvents" ? 1 : 20;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(patience));
     grpc::GenericStub stub(channel_);
     grpc::CompletionQueue queue;
     const grpc::Slice nothing;
@@ -105,23 +107,10 @@ TEST_F(DaemonTest, AnswersWhatAKubeletAsksFirst) {
 TEST_F(DaemonTest, EveryCallIsAnsweredAndOnlyTheLaterOnesAreUnimplemented) {
   ASSERT_TRUE(Start().ok());
   const std::set<std::string> later = {"UpdateContainerResources",
-                                       "Exec",
-                                       "Attach",
-                                       "PortForward",
-                                       "ContainerStats",
-                                       "ListContainerStats",
-                                       "StreamContainerStats",
-                                       "PodSandboxStats",
-                                       "ListPodSandboxStats",
-                                       "StreamPodSandboxStats",
                                        "UpdateRuntimeConfig",
                                        "CheckpointContainer",
                                        "CheckpointPod",
                                        "RestorePod",
-                                       "GetContainerEvents",
-                                       "ListMetricDescriptors",
-                                       "ListPodSandboxMetrics",
-                                       "StreamPodSandboxMetrics",
                                        "UpdatePodSandboxResources"};
   const auto* pool = google::protobuf::DescriptorPool::generated_pool();
   int calls = 0;

@@ -63,6 +63,7 @@ absl::StatusOr<RunningContainer> PodState::FindRunning(std::string_view id,
 }
 
 void PodState::NoteExit(const ContainerPointer& container, const monitor::ExitRecord& exit) {
+  absl::MutexLock lock(&container->pod->event_mutex);
   const bool noted = container->record.Update([&](record::Container& record) {
     if (!MayRun(record)) return false;
     record.set_phase(record::CONTAINER_DOWN);
@@ -82,6 +83,7 @@ void PodState::NoteExit(const ContainerPointer& container, const monitor::ExitRe
     return true;
   });
   if (!noted) return;
+  container->meter.End();
   // The exit record on disk is what counts until this is written.
   worker->Post([this, container] {
     if (absl::Status status = Save(*container); !status.ok()) {
@@ -97,6 +99,7 @@ void PodState::NoteExit(const ContainerPointer& container, const monitor::ExitRe
 }
 
 void PodState::NoteStarted(const ContainerPointer& container, int32_t pid, int64_t started_at) {
+  absl::MutexLock lock(&container->pod->event_mutex);
   const bool noted = container->record.Update([&](record::Container& record) {
     if (record.phase() != record::CONTAINER_STARTING) return false;
     record.set_phase(record::CONTAINER_UP);
@@ -236,7 +239,9 @@ absl::Status PodState::DropContainer(const ContainerPointer& container) {
   RETURN_IF_ERROR(trash->Throw(paths.Container(record->id())));
   RETURN_IF_ERROR(images.Release(record->id()));
   RETURN_IF_ERROR(Erase(*container));
+  absl::MutexLock lock(&container->pod->event_mutex);
   table.Remove(*container);
+  layer_meter.Forget(container->id);
   Publish(*container->pod, container->id, v1::CONTAINER_DELETED_EVENT);
   return absl::OkStatus();
 }

@@ -233,8 +233,11 @@ absl::StatusOr<v1::CreateContainerResponse> PodRuntime::CreateContainer(
     return Annotate(container.status(),
                     Cat("container ", request.config().metadata().name(), " of pod ", pod->id));
   }
-  state.table.Add(*container);
-  state.Publish(*pod, (*container)->id, v1::CONTAINER_CREATED_EVENT);
+  {
+    absl::MutexLock lock(&pod->event_mutex);
+    state.table.Add(*container);
+    state.Publish(*pod, (*container)->id, v1::CONTAINER_CREATED_EVENT);
+  }
   response.set_container_id((*container)->id);
   return response;
 }

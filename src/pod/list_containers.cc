@@ -4,21 +4,20 @@
 #include "pod/pod_state.h"
 
 namespace crisp {
-namespace {
 
-// The candidates by the ids of the filter; the rest of it is checked on each.
-absl::StatusOr<std::vector<ContainerPointer>> Candidates(const Table& table,
-                                                         const v1::ContainerFilter& filter) {
+absl::StatusOr<std::vector<ContainerPointer>> ContainersBy(const Table& table,
+                                                           const std::string& asked_pod,
+                                                           const std::string& id) {
   std::vector<ContainerPointer> containers;
   std::string pod_id;
-  if (!filter.pod_sandbox_id().empty()) {
-    absl::StatusOr<PodPointer> pod = table.FindPod(filter.pod_sandbox_id());
+  if (!asked_pod.empty()) {
+    absl::StatusOr<PodPointer> pod = table.FindPod(asked_pod);
     if (absl::IsNotFound(pod.status())) return containers;
     RETURN_IF_ERROR(pod.status());
     pod_id = (*pod)->id;
   }
-  if (!filter.id().empty()) {
-    absl::StatusOr<ContainerPointer> container = table.FindContainer(filter.id());
+  if (!id.empty()) {
+    absl::StatusOr<ContainerPointer> container = table.FindContainer(id);
     if (absl::IsNotFound(container.status())) return containers;
     RETURN_IF_ERROR(container.status());
     if (pod_id.empty() || (*container)->pod->id == pod_id) {
@@ -29,9 +28,12 @@ absl::StatusOr<std::vector<ContainerPointer>> Candidates(const Table& table,
   return pod_id.empty() ? table.Containers() : table.ContainersOf(pod_id);
 }
 
+namespace {
+
 absl::StatusOr<std::vector<ContainerRecord>> Selected(const Table& table,
                                                       const v1::ContainerFilter& filter) {
-  ASSIGN_OR_RETURN(const std::vector<ContainerPointer> containers, Candidates(table, filter));
+  ASSIGN_OR_RETURN(const std::vector<ContainerPointer> containers,
+                   ContainersBy(table, filter.pod_sandbox_id(), filter.id()));
   std::vector<ContainerRecord> records;
   for (const ContainerPointer& container : containers) {
     ContainerRecord record = container->record.Get();

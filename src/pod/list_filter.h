@@ -1,5 +1,5 @@
-// What the list verbs share: label selection, and cutting a list into messages for the stream
-// forms. One thread an object.
+// What the list verbs share: selection by ids and labels, and cutting a list into messages for the
+// stream forms. One thread an object.
 #pragma once
 
 #include <functional>
@@ -7,10 +7,18 @@
 #include "absl/status/status.h"
 #include "base/call.h"
 #include "google/protobuf/map.h"
+#include "pod/table.h"
 
 namespace crisp {
 
 using LabelMap = google::protobuf::Map<std::string, std::string>;
+
+// The containers (list_containers.cc) or pods (list_pod_sandbox.cc) that the ids of a filter leave;
+// an empty id leaves all, an unknown one none. InvalidArgument for an ambiguous one.
+absl::StatusOr<std::vector<ContainerPointer>> ContainersBy(const Table& table,
+                                                           const std::string& pod_id,
+                                                           const std::string& id);
+absl::StatusOr<std::vector<PodPointer>> PodsBy(const Table& table, const std::string& id);
 
 // Every wanted label is there with this very value.
 inline bool HasLabels(const LabelMap& labels, const LabelMap& wanted) {

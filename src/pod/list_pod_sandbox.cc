@@ -4,21 +4,20 @@
 #include "pod/pod_state.h"
 
 namespace crisp {
+
+absl::StatusOr<std::vector<PodPointer>> PodsBy(const Table& table, const std::string& id) {
+  if (id.empty()) return table.Pods();
+  absl::StatusOr<PodPointer> pod = table.FindPod(id);
+  if (absl::IsNotFound(pod.status())) return std::vector<PodPointer>();
+  RETURN_IF_ERROR(pod.status());
+  return std::vector<PodPointer>{*std::move(pod)};
+}
+
 namespace {
 
 absl::StatusOr<std::vector<PodRecord>> Selected(const Table& table,
                                                 const v1::PodSandboxFilter& filter) {
-  std::vector<PodPointer> pods;
-  if (filter.id().empty()) {
-    pods = table.Pods();
-  } else {
-    absl::StatusOr<PodPointer> pod = table.FindPod(filter.id());
-    if (pod.ok()) {
-      pods.push_back(*std::move(pod));
-    } else if (!absl::IsNotFound(pod.status())) {
-      return pod.status();
-    }
-  }
+  ASSIGN_OR_RETURN(const std::vector<PodPointer> pods, PodsBy(table, filter.id()));
   std::vector<PodRecord> records;
   for (const PodPointer& pod : pods) {
     PodRecord record = pod->record.Get();

@@ -18,6 +18,7 @@
 #include "oci/seccomp_cache.h"
 #include "pod/event_hub.h"
 #include "pod/exit_watcher.h"
+#include "pod/layer_meter.h"
 #include "pod/monitor_client.h"
 #include "pod/monitor_program.h"
 #include "pod/paths.h"
@@ -54,10 +55,12 @@ struct PodState : public MonitorEvents {
   std::unique_ptr<RecordStore> records;
   std::unique_ptr<MonitorProgram> monitor_program;  // null: see monitor_error
   absl::Status monitor_error;
+  DescriptorBudget stats_budget{DescriptorBudget::HalfOfLimit()};  // outlives the table's entries
   Table table;
   NameLocks pod_names;
   NameLocks container_names;
   EventHub events;
+  LayerMeter layer_meter;
   std::unique_ptr<Trash> trash;
   std::unique_ptr<Worker> worker;
   std::unique_ptr<ExitWatcher> watcher;
@@ -74,7 +77,11 @@ struct PodState : public MonitorEvents {
   // Publishes the record in a new phase and writes it; takes it back if it cannot be written.
   absl::Status SetPhase(PodEntry& pod, record::PodPhase phase);
   absl::Status SetPhase(ContainerEntry& container, record::ContainerPhase phase);
-  void Publish(const PodEntry& pod, const std::string& container_id, v1::ContainerEventType type);
+  // Tells the subscribers, if there are any, with the pod's state of this moment.
+  void Publish(const PodEntry& pod, const std::string& container_id, v1::ContainerEventType type)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(pod.event_mutex);
+  // The pod is not ready any more: told once.
+  void PublishStop(PodEntry& pod) ABSL_LOCKS_EXCLUDED(pod.event_mutex);
 
   // --- container_steps.cc ---
   // NotFound; FailedPrecondition "... is not running: <consequence>".
@@ -122,6 +129,16 @@ struct PodState : public MonitorEvents {
   void TakeHello(const PodPointer& pod, MonitorClient& client, const monitor::Reply& hello);
   void SettleContainer(const ContainerPointer& container, const monitor::ContainerState* state);
   PodNetworkRequest NetworkRequest(const record::Pod& pod) const;
+
+  // --- stats_steps.cc ---
+  // What does not run has no figures; its reading says so.
+  StatsReading ReadStats(ContainerEntry& container, StatsDetail detail);
+  StatsReading ReadStats(PodEntry& pod, StatsDetail detail);
+  std::optional<LayerUsage> ReadLayer(const ContainerEntry& container);
+  // False if the pod has no network of its own, or none that a process leads to.
+  bool ReadLinks(PodEntry& pod, const std::function<void(const LinkFigures&)>& see);
+  v1::ContainerStats StatsOfContainer(ContainerEntry& container);
+  v1::PodSandboxStats StatsOfPod(PodEntry& pod);
 
   // --- exec_sync.cc ---
   // The OCI process object, as JSON text, of an exec in the container.

@@ -108,6 +108,7 @@ absl::Status PodState::Dismantle(const PodPointer& pod, const Call& call) {
     request.mutable_shutdown();
     monitor->Send(std::move(request), {}, [](const MonitorClient::Answer&) {});
   }
+  pod->meter.End();
   absl::Status first = TearDownNetwork(pod, call);
   // After a failed network teardown its namespace stays, so that the next try finds it.
   if (first.ok()) Keep(first, UnpinNamespace(paths.Netns(pod->id)));
@@ -139,7 +140,7 @@ absl::Status PodState::StopPod(const PodPointer& pod, const Call& call) {
   if (phase != record::POD_STOPPING) RETURN_IF_ERROR(SetPhase(*pod, record::POD_STOPPING));
   RETURN_IF_ERROR(Dismantle(pod, call));
   RETURN_IF_ERROR(SetPhase(*pod, record::POD_STOPPED));
-  Publish(*pod, pod->id, v1::CONTAINER_STOPPED_EVENT);
+  PublishStop(*pod);
   return absl::OkStatus();
 }
 
@@ -239,7 +240,7 @@ void PodState::BuryMonitor(const PodPointer& pod, const std::shared_ptr<MonitorC
     LOG_ERROR("pod {}: {}", pod->id, status.ToString());
   }
   EndContainersOf(pod, "the monitor of its pod died");
-  Publish(*pod, pod->id, v1::CONTAINER_STOPPED_EVENT);
+  PublishStop(*pod);
 }
 
 // There is no monitor (any more): what may still run is killed; exits that it wrote down count.

@@ -83,7 +83,7 @@ absl::Status PodState::SetPhase(ContainerEntry& container, record::ContainerPhas
 
 void PodState::Publish(const PodEntry& pod, const std::string& container_id,
                        v1::ContainerEventType type) {
-  if (!events.HasSubscribers()) return;
+  if (!events.Wanted()) return;
   v1::ContainerEventResponse event;
   event.set_container_id(container_id);
   event.set_container_event_type(type);
@@ -93,6 +93,12 @@ void PodState::Publish(const PodEntry& pod, const std::string& container_id,
     *event.add_containers_statuses() = StatusOf(*container->record.Get());
   }
   events.Publish(std::move(event));
+}
+
+void PodState::PublishStop(PodEntry& pod) {
+  absl::MutexLock lock(&pod.event_mutex);
+  if (std::exchange(pod.stop_told, true)) return;
+  Publish(pod, pod.id, v1::CONTAINER_STOPPED_EVENT);
 }
 
 }  // namespace crisp

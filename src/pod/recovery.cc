@@ -88,6 +88,7 @@ absl::Status Recovery::Run() {
   SweepContainerFolders();
   SweepHoldings();
   state_.worker->Drain();
+  state_.events.EndStart();
   LOG_INFO("recovered {} pods and {} containers", state_.table.Pods().size(),
            state_.table.Containers().size());
   return absl::OkStatus();
@@ -155,12 +156,14 @@ void Recovery::ReconnectPod(const PodPointer& pod) {
     kept_stopping_.insert(pod->id);
   }
   state_.EndContainersOf(pod, "the monitor of its pod died while crispd was down");
+  if (phase == record::POD_READY) state_.PublishStop(*pod);
 }
 
 // Nothing of it runs, and the state folder is empty; its network is taken down by the client's
 // StopPodSandbox, when the node's network is up again.
 void Recovery::AfterReboot(const PodPointer& pod) {
-  if (pod->record.Get()->phase() == record::POD_READY) {
+  const bool was_ready = pod->record.Get()->phase() == record::POD_READY;
+  if (was_ready) {
     LOG_INFO("pod {} is of an earlier boot: not ready", pod->id);
     Report(Cat("pod ", pod->id), state_.SetPhase(*pod, record::POD_STOPPING));
   }
@@ -174,6 +177,7 @@ void Recovery::AfterReboot(const PodPointer& pod) {
     });
     state_.NoteExit(container, PodState::UnknownExit(container->id, "the node was restarted"));
   }
+  if (was_ready) state_.PublishStop(*pod);
 }
 
 void Recovery::FinishContainers() {
@@ -207,8 +211,10 @@ void Recovery::FinishPods() {
       absl::Status status = state_.DropPod(pod);
       Report(Cat("removing pod ", pod->id), status);
       if (status.ok()) {
+        absl::MutexLock lock(&pod->event_mutex);
         state_.table.Remove(*pod);
         pod_ids_.erase(pod->id);
+        state_.Publish(*pod, pod->id, v1::CONTAINER_DELETED_EVENT);
       }
     }
   }

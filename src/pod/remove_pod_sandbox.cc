@@ -21,6 +21,7 @@ absl::StatusOr<v1::RemovePodSandboxResponse> PodRuntime::RemovePodSandbox(
   }
   RETURN_IF_ERROR(state.SetPhase(**pod, record::POD_REMOVING));
   RETURN_IF_ERROR(state.DropPod(*pod));
+  absl::MutexLock lock(&(*pod)->event_mutex);
   state.table.Remove(**pod);
   state.Publish(**pod, (*pod)->id, v1::CONTAINER_DELETED_EVENT);
   return v1::RemovePodSandboxResponse();

@@ -243,10 +243,13 @@ absl::StatusOr<v1::RunPodSandboxResponse> PodRuntime::RunPodSandbox(
     return Annotate(status, Cat("pod ", request.config().metadata().namespace_(), "/",
                                 request.config().metadata().name()));
   }
-  state.table.Add(pod);
+  {
+    absl::MutexLock lock(&pod->event_mutex);
+    state.table.Add(pod);
+    state.Publish(*pod, pod->id, v1::CONTAINER_CREATED_EVENT);
+    state.Publish(*pod, pod->id, v1::CONTAINER_STARTED_EVENT);
+  }
   if (pod->monitor()->gone()) state.MonitorGone(pod->monitor());
-  state.Publish(*pod, pod->id, v1::CONTAINER_CREATED_EVENT);
-  state.Publish(*pod, pod->id, v1::CONTAINER_STARTED_EVENT);
   response.set_pod_sandbox_id(pod->id);
   return response;
 }

@@ -101,6 +101,30 @@ class PodRuntime {
       const v1::StreamContainersRequest& request,
       const std::function<bool(const v1::StreamContainersResponse&)>& send, const Call& call);
 
+  // Figures of what runs; what does not run has zeros, or no metrics. docs/stats.md.
+  absl::StatusOr<v1::ContainerStatsResponse> ContainerStats(
+      const v1::ContainerStatsRequest& request, const Call& call);
+  absl::StatusOr<v1::ListContainerStatsResponse> ListContainerStats(
+      const v1::ListContainerStatsRequest& request, const Call& call);
+  absl::Status StreamContainerStats(
+      const v1::StreamContainerStatsRequest& request,
+      const std::function<bool(const v1::StreamContainerStatsResponse&)>& send, const Call& call);
+  absl::StatusOr<v1::PodSandboxStatsResponse> PodSandboxStats(
+      const v1::PodSandboxStatsRequest& request, const Call& call);
+  absl::StatusOr<v1::ListPodSandboxStatsResponse> ListPodSandboxStats(
+      const v1::ListPodSandboxStatsRequest& request, const Call& call);
+  absl::Status StreamPodSandboxStats(
+      const v1::StreamPodSandboxStatsRequest& request,
+      const std::function<bool(const v1::StreamPodSandboxStatsResponse&)>& send, const Call& call);
+  absl::StatusOr<v1::ListMetricDescriptorsResponse> ListMetricDescriptors(
+      const v1::ListMetricDescriptorsRequest& request, const Call& call);
+  absl::StatusOr<v1::ListPodSandboxMetricsResponse> ListPodSandboxMetrics(
+      const v1::ListPodSandboxMetricsRequest& request, const Call& call);
+  absl::Status StreamPodSandboxMetrics(
+      const v1::StreamPodSandboxMetricsRequest& request,
+      const std::function<bool(const v1::StreamPodSandboxMetricsResponse&)>& send,
+      const Call& call);
+
   // Why no pod could be run just now (the monitor's program is missing, ...); ok otherwise. For
   // Status' RuntimeReady.
   absl::Status Ready() const;

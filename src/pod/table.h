@@ -18,6 +18,7 @@
 #include "api/record.pb.h"
 #include "pod/operation_lock.h"
 #include "pod/snapshot.h"
+#include "pod/stats_meter.h"
 
 namespace crisp {
 
@@ -45,6 +46,11 @@ struct PodEntry : EntryLocks {
   const std::string id;
   const std::string name;
   Snapshot<record::Pod> record;
+  StatsMeter meter;
+  // Held while a change of the pod or of one of its containers is made visible and told, so that
+  // events tell changes in their order. For a moment only; taken before the lock of a Snapshot.
+  absl::Mutex event_mutex;
+  bool stop_told ABSL_GUARDED_BY(event_mutex) = false;
 
   // The connection to its monitor; null if it has none (any more).
   std::shared_ptr<MonitorClient> monitor() const ABSL_LOCKS_EXCLUDED(monitor_mutex_);
@@ -62,6 +68,7 @@ struct ContainerEntry : EntryLocks {
   const std::string name;
   const std::shared_ptr<PodEntry> pod;
   Snapshot<record::Container> record;
+  StatsMeter meter;
   std::atomic<bool> answered = false;  // its StartContainer has been answered by the monitor
 
   // When StopContainer kills: the earliest time that any call since the stop signal asked for.
