@@ -61,22 +61,25 @@ std::string LatencyCell(const json& target, const std::string& name) {
 }
 
 std::string MemoryRows(const json& targets) {
-  std::vector<std::string> daemon, per_pod, idle;
+  std::vector<std::string> daemon, after_reads, per_pod, idle;
   for (const json& target : targets) {
     const json memory = target["facts"].value("memory", json::object());
     if (!memory.contains("pods")) {
-      for (auto* row : {&daemon, &per_pod, &idle}) row->push_back("-");
+      for (auto* row : {&daemon, &after_reads, &per_pod, &idle}) row->push_back("-");
       continue;
     }
     const int64_t kib = memory.value("daemon", json::object()).value("pss_kib", int64_t{0});
     daemon.push_back(absl::StrFormat("%.1f MiB (%d pods)", static_cast<double>(kib) / 1024,
                                      memory["pods"].get<int>()));
+    const int64_t after =
+        memory.value("daemon_after_reads", json::object()).value("pss_kib", int64_t{0});
+    after_reads.push_back(absl::StrFormat("%.1f MiB", static_cast<double>(after) / 1024));
     per_pod.push_back(absl::StrFormat("%.0f KiB", memory["pss_kib_per_pod"].get<double>()));
     idle.push_back(
         absl::StrFormat("%.2f %%", target["facts"]["idle"].value("processor_percent", 0.0)));
   }
-  return Row("PSS of the daemon", daemon) + Row("PSS of helpers per pod", per_pod) +
-         Row("processor when idle", idle);
+  return Row("PSS of the daemon", daemon) + Row("PSS of the daemon after reads", after_reads) +
+         Row("PSS of helpers per pod", per_pod) + Row("processor when idle", idle);
 }
 
 }  // namespace

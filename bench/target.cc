@@ -178,6 +178,11 @@ absl::Status Target::Density(int count, int reads, absl::Duration idle) {
     MeasureMemory(pods.size());
     MeasureIdle(idle, pods.size());
     verdict = MeasureReads(pods, reads);
+    // What the reads left behind: descriptors, measured layers, the allocator's pages.
+    if (const auto use = MemoryOf(daemon_); use.ok()) {
+      facts_["memory"]["daemon_after_reads"] = {{"pss_kib", use->pss_kib},
+                                                {"private_kib", use->private_kib}};
+    }
   }
   for (const Pod& pod : pods) verdict.Update(Remove(dropped, "", pod));
   return verdict;
@@ -199,10 +204,18 @@ absl::Status Target::MeasureReads(const std::vector<Pod>& pods, int reads) {
                       return client_.Call(&CriClient::RuntimeStub::Status, v1::StatusRequest());
                     }).status());
     RETURN_IF_ERROR(Measure(samples_, "ListImages", [&] { return client_.ListImages(); }).status());
-    // Not every runtime has it yet.
+    // Not every runtime has them.
     (void)Measure(samples_, "ListContainerStats", [&] {
       return client_.Call(&CriClient::RuntimeStub::ListContainerStats,
                           v1::ListContainerStatsRequest());
+    });
+    (void)Measure(samples_, "ListPodSandboxStats", [&] {
+      return client_.Call(&CriClient::RuntimeStub::ListPodSandboxStats,
+                          v1::ListPodSandboxStatsRequest());
+    });
+    (void)Measure(samples_, "ListPodSandboxMetrics", [&] {
+      return client_.Call(&CriClient::RuntimeStub::ListPodSandboxMetrics,
+                          v1::ListPodSandboxMetricsRequest());
     });
   }
   return absl::OkStatus();

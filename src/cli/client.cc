@@ -93,6 +93,7 @@ CRISP_CALL_WITHIN(runtime, cri::RuntimeService::Stub, StopContainer,
 CRISP_RUNTIME_CALL(RemoveContainer)
 CRISP_RUNTIME_CALL(ContainerStatus)
 CRISP_RUNTIME_CALL(ListContainers)
+CRISP_RUNTIME_CALL(ListPodSandboxStats)
 CRISP_CALL_WITHIN(runtime, cri::RuntimeService::Stub, ExecSync,
                   request.timeout() > 0 ? timeout_ + absl::Seconds(request.timeout())
                                         : absl::InfiniteDuration())
@@ -125,6 +126,14 @@ absl::Status Client::Load(const operate::v1::LoadImageRequest& request,
                           const OnProgress& on_progress) {
   grpc::ClientContext context;
   return ReadProgress(*Connect().operate.LoadImage(&context, request), on_progress, endpoint_);
+}
+
+absl::Status Client::Events(const OnEvent& on_event) {
+  grpc::ClientContext context;
+  const auto reader = Connect().runtime.GetContainerEvents(&context, cri::GetEventsRequest());
+  cri::ContainerEventResponse event;
+  while (reader->Read(&event)) on_event(event);
+  return FromGrpc(reader->Finish(), endpoint_);
 }
 
 }  // namespace crisp

@@ -35,6 +35,8 @@ class Client {
   absl::StatusOr<cri::RemoveContainerResponse> Call(const cri::RemoveContainerRequest& request);
   absl::StatusOr<cri::ContainerStatusResponse> Call(const cri::ContainerStatusRequest& request);
   absl::StatusOr<cri::ListContainersResponse> Call(const cri::ListContainersRequest& request);
+  absl::StatusOr<cri::ListPodSandboxStatsResponse> Call(
+      const cri::ListPodSandboxStatsRequest& request);
   // Without a limit of its own if the request has none.
   absl::StatusOr<cri::ExecSyncResponse> Call(const cri::ExecSyncRequest& request);
   absl::StatusOr<cri::ExecResponse> Call(const cri::ExecRequest& request);
@@ -49,6 +51,10 @@ class Client {
   using OnProgress = std::function<void(const operate::v1::PullProgress&)>;
   absl::Status Pull(const operate::v1::PullImageRequest& request, const OnProgress& on_progress);
   absl::Status Load(const operate::v1::LoadImageRequest& request, const OnProgress& on_progress);
+
+  // Each event as it comes, until the daemon ends the stream; no time limit.
+  using OnEvent = std::function<void(const cri::ContainerEventResponse&)>;
+  absl::Status Events(const OnEvent& on_event);
 
   const std::string& endpoint() const { return endpoint_; }
 

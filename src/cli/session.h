@@ -59,6 +59,8 @@ void AddLoad(CLI::App& app, Session& session);
 void AddImages(CLI::App& app, Session& session);
 void AddRmi(CLI::App& app, Session& session);
 void AddStatus(CLI::App& app, Session& session);
+void AddStats(CLI::App& app, Session& session);
+void AddEvents(CLI::App& app, Session& session);
 void AddVersion(CLI::App& app, Session& session);
 
 // The whole tool on a command line; returns the exit code.

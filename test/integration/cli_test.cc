@@ -52,6 +52,20 @@ TEST_F(Cli, APodsWholeLife) {
   EXPECT_THAT(Must(cri().ListPods()), IsEmpty());
 }
 
+TEST_F(Cli, Stats) {
+  const Pod pod = RunPod("busy");
+  const std::string id = StartIdle(pod, "main");
+  const std::string table = Ok({"stats", "--no-trunc"});
+  EXPECT_THAT(table, HasSubstr("test/busy"));
+  EXPECT_THAT(table, HasSubstr(id));
+  const Json json = JsonOf({"stats", "--interval", "0.1"});
+  ASSERT_THAT(json, SizeIs(1));
+  EXPECT_EQ(json[0]["attributes"]["id"], pod.id);
+  EXPECT_EQ(json[0]["linux"]["containers"][0]["attributes"]["id"], id);
+  EXPECT_GE(json[0]["linux"]["containers"][0]["cpu_percent"].get<double>(), 0);
+  EXPECT_EQ(Crisp({"stats", "--interval", "-1"}).exit_code, 2);
+}
+
 TEST_F(Cli, Images) {
   EXPECT_THAT(Ok({"images"}), HasSubstr("registry.test/busybox"));
   EXPECT_TRUE(JsonOf({"images"}).is_array() || JsonOf({"images"}).is_object());
