@@ -1,10 +1,12 @@
 #include "daemon/daemon.h"
 
 #include <grpcpp/impl/codegen/service_type.h>
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <filesystem>
+#include <thread>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -98,6 +100,11 @@ struct Daemon::Parts {
   std::unique_ptr<StreamServer> streams;
   std::vector<std::unique_ptr<grpc::Service>> services;
   std::unique_ptr<Server> server;
+  std::thread warm_up;  // uses the runtime
+
+  ~Parts() {
+    if (warm_up.joinable()) warm_up.join();
+  }
 };
 
 Daemon::Daemon(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -134,6 +141,13 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config) {
       .max_message_bytes = static_cast<int>(config.server_message_mib << 20)};
   ASSIGN_OR_RETURN(parts->server, Server::Start(options, services));
   return std::unique_ptr<Daemon>(new Daemon(std::move(parts)));
+}
+
+void Daemon::WarmUp() {
+  parts_->warm_up = std::thread([runtime = parts_->runtime.get()] {
+    runtime->WarmUp();
+    ::malloc_trim(0);
+  });
 }
 
 void Daemon::Stop() {

@@ -1,6 +1,6 @@
 // Daemon: everything of crispd put together, in the order in which one part needs the other: folder
-// locks, database, images, networks, runtime (with its recovery), services, server. Start() and
-// Stop() on the main thread.
+// locks, database, images, networks, runtime (with its recovery), services, server. Start(),
+// WarmUp() and Stop() on the main thread.
 #pragma once
 
 #include <memory>
@@ -16,6 +16,8 @@ class Daemon {
   static absl::StatusOr<std::unique_ptr<Daemon>> Start(const Config& config);
   ~Daemon();
 
+  // Does in the background what makes the first pod quick. Once, after Start().
+  void WarmUp();
   // Takes no new calls, gives those in flight a moment, and goes. Pods keep running.
   void Stop();
 

@@ -69,6 +69,7 @@ absl::Status Run(const Config& config) {
   ::malloc_trim(0);
   if (absl::Status status = NotifyServiceManager("READY=1\nSTATUS=serving"); !status.ok())
     LOG_WARN("{}", status.ToString());
+  daemon->WarmUp();
   WaitForStop();
   LOG_INFO("stopping; pods keep running");
   (void)NotifyServiceManager("STOPPING=1");

@@ -45,17 +45,22 @@ absl::StatusOr<std::shared_ptr<const SeccompCache::Filter>> SeccompCache::Get(
   const bool is_default = profile_text.data() == DefaultSeccompProfile().data();
   std::string key = is_default ? "default" : Sha256(profile_text);
   for (const std::string& capability : capabilities) key += Cat(" ", capability);
-  {
-    absl::MutexLock lock(&mutex_);
-    const auto found = filters_.find(key);
-    if (found != filters_.end() && IsFilterFile(found->second->bpf_path)) return found->second;
-  }
+  if (auto filter = Remembered(key)) return filter;
+  absl::MutexLock one_at_a_time(&making_);
+  if (auto filter = Remembered(key)) return filter;
   ASSIGN_OR_RETURN(const std::shared_ptr<const Filter> filter,
                    Make(profile_text, name, capabilities));
   absl::MutexLock lock(&mutex_);
   if (filters_.size() >= kMaxRemembered) filters_.clear();
   filters_[key] = filter;
   return filter;
+}
+
+std::shared_ptr<const SeccompCache::Filter> SeccompCache::Remembered(const std::string& key) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = filters_.find(key);
+  const bool usable = found != filters_.end() && IsFilterFile(found->second->bpf_path);
+  return usable ? found->second : nullptr;
 }
 
 absl::StatusOr<std::shared_ptr<const SeccompCache::Filter>> SeccompCache::Make(

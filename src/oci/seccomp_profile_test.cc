@@ -12,7 +12,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <functional>
+#include <set>
+#include <thread>
 
 #include "base/text.h"
 #include "gmock/gmock.h"
@@ -173,6 +176,35 @@ TEST_F(DefaultProfile, CacheKeepsOneFileAPolicy) {
   EXPECT_GT(ReadFile((*cache_->Get(copy, "copy", {"CAP_CHOWN"}))->bpf_path)->size(), 100u);
   ASSERT_TRUE(RemoveTree(JoinPath(folder_, "seccomp")).ok());
   EXPECT_FALSE(cache_->Get(copy, "copy", {"CAP_CHOWN"}).ok());
+}
+
+TEST_F(DefaultProfile, IsReadyBeforeTheFirstContainer) {
+  const std::string folder = JoinPath(folder_, "seccomp");
+  const auto files = [&] {
+    std::set<std::string> names;
+    for (const auto& file : std::filesystem::directory_iterator(folder)) names.insert(file.path());
+    return names;
+  };
+  EXPECT_TRUE(files().empty());
+  ASSERT_TRUE(PrepareDefaultSeccomp(limits_, *cache_).ok());
+  const std::set<std::string> ready = files();
+  EXPECT_EQ(ready.size(), 1u);
+  Context()->mutable_seccomp()->set_profile_type(runtime::v1::SecurityProfile::RuntimeDefault);
+  EXPECT_THAT(ready, ::testing::Contains(Build()->seccomp_bpf_path));
+  EXPECT_EQ(files(), ready);
+}
+
+TEST_F(DefaultProfile, EqualRequestsAtOnceCompileOnce) {
+  std::vector<std::thread> callers;
+  std::vector<std::shared_ptr<const SeccompCache::Filter>> filters(8);
+  for (auto& filter : filters) {
+    callers.emplace_back([&] {
+      const auto got = cache_->Get(DefaultSeccompProfile(), "default", {"CAP_CHOWN"});
+      if (got.ok()) filter = *got;
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  for (const auto& filter : filters) EXPECT_TRUE(filter != nullptr && filter == filters[0]);
 }
 
 TEST_F(DefaultProfile, LocalhostProfilesAreBounded) {

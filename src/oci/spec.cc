@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/status.h"
+#include "oci/capabilities.h"
 #include "oci/devices.h"
 #include "oci/mounts.h"
 #include "oci/process.h"
@@ -201,6 +202,12 @@ absl::StatusOr<BuiltSpec> BuildSpec(const v1::PodSandboxConfig& pod,
                  {"annotations", Annotations(pod, container, pod_facts)},
                  {"linux", std::move(linux_part)}};
   return spec;
+}
+
+absl::Status PrepareDefaultSeccomp(const DaemonLimits& limits, SeccompCache& seccomp) {
+  ASSIGN_OR_RETURN(const CapabilitySets sets,
+                   BuildCapabilities({}, false, limits.bounding_capabilities));
+  return seccomp.Get(DefaultSeccompProfile(), "runtime/default", sets.bounding).status();
 }
 
 std::vector<std::string> UncoveredVolumes(const v1::ContainerConfig& container,

@@ -88,4 +88,8 @@ absl::Status ValidatePodConfig(const runtime::v1::PodSandboxConfig& pod);
 absl::Status ValidateContainerConfig(const runtime::v1::PodSandboxConfig& pod,
                                      const runtime::v1::ContainerConfig& container);
 
+// Compiles the default seccomp profile for a container that asks for nothing special, so that the
+// first one need not wait for it.
+absl::Status PrepareDefaultSeccomp(const DaemonLimits& limits, SeccompCache& seccomp);
+
 }  // namespace crisp

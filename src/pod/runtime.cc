@@ -1,6 +1,8 @@
 #include "pod/runtime.h"
 
+#include "base/log.h"
 #include "base/status.h"
+#include "oci/spec.h"
 #include "pod/pod_state.h"
 #include "pod/pod_streams.h"
 
@@ -19,6 +21,12 @@ PodRuntime::PodRuntime(std::unique_ptr<PodState> state)
     : state_(std::move(state)), streams_(std::make_unique<PodStreams>(*state_)) {}
 
 PodRuntime::~PodRuntime() = default;
+
+void PodRuntime::WarmUp() {
+  // Nobody is the worse for a failure but the container that asks for it, which tells.
+  if (absl::Status status = PrepareDefaultSeccomp(state_->limits, *state_->seccomp); !status.ok())
+    LOG_WARN("the default seccomp profile is not ready: {}", status.ToString());
+}
 
 absl::Status PodRuntime::Ready() const { return state_->monitor_error; }
 

@@ -125,6 +125,10 @@ class PodRuntime {
       const std::function<bool(const v1::StreamPodSandboxMetricsResponse&)>& send,
       const Call& call);
 
+  // Makes ready what the first pod would else wait for. To be called once, on a thread of its own,
+  // while pods may already be run.
+  void WarmUp();
+
   // Why no pod could be run just now (the monitor's program is missing, ...); ok otherwise. For
   // Status' RuntimeReady.
   absl::Status Ready() const;

@@ -2,6 +2,7 @@
 // containers of a pod share.
 #include <unistd.h>
 
+#include <filesystem>
 #include <set>
 #include <thread>
 
@@ -278,6 +279,16 @@ TEST_F(PodLife, StreamedListsHoldEveryItemOnce) {
   const grpc::Status status = reader->Finish();
   EXPECT_TRUE(status.ok()) << status.error_message();
   EXPECT_THAT(found, testing::ElementsAreArray(expected));
+}
+
+TEST_F(PodLife, TheFirstPodOfANewRootFindsTheSeccompFilterReady) {
+  EXPECT_TRUE(WaitUntil([&] {
+    std::error_code error;
+    for (const auto& file :
+         std::filesystem::directory_iterator(daemon().root() + "/seccomp", error))
+      if (file.path().extension() == ".bpf") return true;
+    return false;
+  }));
 }
 
 }  // namespace
