@@ -36,12 +36,7 @@ absl::Status Images(Session& session, const ImagesOptions& options) {
     if (names.empty()) table.Add({"<no name>", id, SizeText(image.size()), pinned});
     for (const std::string& name : names) table.Add({name, id, SizeText(image.size()), pinned});
   }
-  if (options.quiet) return absl::OkStatus();
-  if (session.json()) {
-    PrintJson(list);
-  } else {
-    Print(table.Text());
-  }
+  if (!options.quiet) PrintList(session.json(), list, table);
   return absl::OkStatus();
 }
 

@@ -100,6 +100,14 @@ void PrintJson(const Json& value) {
   Print(value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
+void PrintList(bool as_json, const Json& list, const Table& table) {
+  if (as_json) {
+    PrintJson(list);
+  } else {
+    Print(table.Text());
+  }
+}
+
 void Print(std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);

@@ -41,6 +41,8 @@ std::string Printable(std::string_view text);
 Json MessageJson(const google::protobuf::Message& message);
 // Prints to stdout: indented JSON and a line end.
 void PrintJson(const Json& value);
+// The same list as JSON or as a table.
+void PrintList(bool as_json, const Json& list, const Table& table);
 void Print(std::string_view text);
 
 }  // namespace crisp

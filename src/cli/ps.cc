@@ -148,12 +148,7 @@ absl::Status Ps(Session& session, const PsOptions& options) {
       AddRows(pod, containers, details, options.no_trunc, table);
     }
   }
-  if (options.quiet) return absl::OkStatus();
-  if (session.json()) {
-    PrintJson(list);
-  } else {
-    Print(table.Text());
-  }
+  if (!options.quiet) PrintList(session.json(), list, table);
   return absl::OkStatus();
 }
 
