@@ -62,6 +62,14 @@ struct Config {
   std::vector<std::string> cni_bin_dirs = {"/opt/cni/bin", "/usr/lib/cni"};
   std::string cni_cache_dir;
 
+  std::string streaming_address = "127.0.0.1";
+  int64_t streaming_port = 0;
+  std::string streaming_tls_cert;
+  std::string streaming_tls_key;
+  int64_t streaming_idle_seconds = 4 * 3600;
+  int64_t streaming_creation_seconds = 30;
+  int64_t streaming_max_connections = 1024;
+
   std::vector<RegistryConfig> registries;
 
   bool operator==(const Config&) const = default;

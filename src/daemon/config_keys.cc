@@ -68,6 +68,21 @@ constexpr Key<Config> kConfigKeys[] = {
     {"cni.bin_dirs", &Config::cni_bin_dirs, "Where CNI plugins are looked for, in this order."},
     {"cni.cache_dir", &Config::cni_cache_dir,
      "Where results of CNI plugins are kept until the pod is gone. Empty: the folder cni in root."},
+    {"streaming.address", &Config::streaming_address,
+     "Where the server for exec, attach and port-forward listens: an IPv4 or IPv6 address. kubelet "
+     "and crictl connect from this node, so loopback suffices."},
+    {"streaming.port", &Config::streaming_port, "Its port. 0: any free one.", 0, 65535},
+    {"streaming.tls_cert", &Config::streaming_tls_cert,
+     "Its certificate (PEM, with intermediates). With it clients must speak TLS; needs tls_key. "
+     "Give one before listening on anything but loopback."},
+    {"streaming.tls_key", &Config::streaming_tls_key, "Private key (PEM) of tls_cert."},
+    {"streaming.idle_seconds", &Config::streaming_idle_seconds,
+     "A session without a byte in either direction for so long is cut.", 1, 1 << 30},
+    {"streaming.creation_seconds", &Config::streaming_creation_seconds,
+     "A client that takes longer for its request, or for the streams it must open, is cut.", 1,
+     3600},
+    {"streaming.max_connections", &Config::streaming_max_connections,
+     "Most clients at one time; one beyond is refused.", 1, 65536},
 };
 
 constexpr Key<RegistryConfig> kRegistryKeys[] = {
