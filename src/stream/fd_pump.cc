@@ -104,7 +104,13 @@ size_t FdWriter::TryWrite(std::string_view data) {
 void FdWriter::Write(std::string_view data) {
   if (broken_ || data.empty()) return;
   if (waiting_.empty()) {
-    const size_t count = TryWrite(data);
+    size_t count = TryWrite(data);
+    if (count < data.size() && !std::exchange(enlarged_, true) &&
+        ::fcntl(to_->fd(), F_SETPIPE_SZ, kLargeBuffer) > 0) {
+      // A pipe of the usual size would cut large frames into pieces to be kept here.
+      const size_t more = TryWrite(data.substr(count));
+      count = more == SIZE_MAX ? more : count + more;
+    }
     if (count == SIZE_MAX) return Break();
     data.remove_prefix(count);
     if (data.empty()) return;

@@ -74,7 +74,7 @@ class FdWriter : public std::enable_shared_from_this<FdWriter> {
   std::function<void()> on_broken_, then_;
   std::string waiting_;
   size_t written_ = 0;  // of waiting_
-  bool broken_ = false, holding_ = false;
+  bool broken_ = false, holding_ = false, enlarged_ = false;
 };
 
 }  // namespace crisp::stream

@@ -43,6 +43,7 @@ bool RemoteCommandUser::OnStream(std::shared_ptr<ClientStream> stream, const Spd
   if (type == "resize" && request.tty) place = &channels_.resize;
   if (begun_ || place == nullptr || *place != nullptr) return false;
   *place = std::move(stream);
+  const auto self = shared_from_this();
   if (Complete()) StartCommand();
   return true;
 }
@@ -79,9 +80,9 @@ void RemoteCommandUser::OnStarted(Started command) {
   if (session_ == nullptr) return LetGo();
   if (command_ == nullptr) return Finish(command.status());
   ConnectStreams(command_->TakeStreams());
-  if (channels_.resize != nullptr) {
-    channels_.resize->Receive([this](std::string_view data) { OnResizeData(data); }, nullptr,
-                              nullptr);
+  // Held here: a size that is nonsense ends the session while the stream hands it over.
+  if (const auto resize = channels_.resize; resize != nullptr) {
+    resize->Receive([this](std::string_view data) { OnResizeData(data); }, nullptr, nullptr);
   }
   if (session_ == nullptr) return;
   const int ended = ::fcntl(command_->ended(), F_DUPFD_CLOEXEC, 0);
@@ -193,6 +194,7 @@ void RemoteCommandUser::MaybeFinish() {
 }
 
 void RemoteCommandUser::Finish(const absl::StatusOr<int>& outcome) {
+  const auto self = shared_from_this();  // the session's Close drops us
   const auto session = std::exchange(session_, nullptr);
   if (session == nullptr) return;
   for (const auto& stream : {channels_.out, channels_.err}) {
