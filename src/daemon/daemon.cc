@@ -67,6 +67,16 @@ NetworkOptions NetworkOptionsOf(const Config& config) {
   return options;
 }
 
+StreamServerOptions StreamOptionsOf(const Config& config) {
+  return {.address = config.streaming_address,
+          .port = static_cast<uint16_t>(config.streaming_port),
+          .tls_cert = config.streaming_tls_cert,
+          .tls_key = config.streaming_tls_key,
+          .idle_timeout = absl::Seconds(config.streaming_idle_seconds),
+          .creation_timeout = absl::Seconds(config.streaming_creation_seconds),
+          .max_connections = static_cast<int>(config.streaming_max_connections)};
+}
+
 PodOptions PodOptionsOf(const Config& config, const std::string& monitor) {
   PodOptions options;
   options.root = config.root;
@@ -129,7 +139,8 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config) {
   ASSIGN_OR_RETURN(parts->runtime, PodRuntime::Open(PodOptionsOf(config, monitor), *parts->database,
                                                     *parts->images, *parts->networks));
   RaiseFileLimit();
-  ASSIGN_OR_RETURN(parts->streams, StreamServer::Start({}, parts->runtime->streams()));
+  ASSIGN_OR_RETURN(parts->streams,
+                   StreamServer::Start(StreamOptionsOf(config), parts->runtime->streams()));
   parts->services.push_back(MakeRuntimeService(*parts->runtime, *parts->networks, *parts->streams));
   parts->services.push_back(MakeImageService(*parts->images));
   parts->services.push_back(MakeOperatorService(*parts->images));
