@@ -35,7 +35,10 @@ void Measure(const char* what, const std::function<uint64_t()>& run) {
 uint64_t Drain(int fd) {
   std::vector<char> buffer(1 << 20);
   uint64_t total = 0;
-  for (ssize_t count; (count = ::recv(fd, buffer.data(), buffer.size(), MSG_TRUNC)) > 0;) {
+  for (;;) {
+    const ssize_t count = ::recv(fd, buffer.data(), buffer.size(), MSG_TRUNC);
+    if (count < 0 && errno == EINTR) continue;  // the command has ended
+    if (count <= 0) break;
     total += static_cast<uint64_t>(count);
     if (total >= kBytes) break;
   }

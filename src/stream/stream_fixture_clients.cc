@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 
@@ -52,11 +53,13 @@ TestConnection::~TestConnection() {
   if (context_ != nullptr) ::SSL_CTX_free(context_);
 }
 
+// A child's end interrupts calls on sockets that have a time limit.
 bool TestConnection::Send(std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t count = tls_ != nullptr
                               ? ::SSL_write(tls_, bytes.data(), static_cast<int>(bytes.size()))
                               : ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (count <= 0 && errno == EINTR) continue;
     if (count <= 0) return false;
     bytes.remove_prefix(static_cast<size_t>(count));
   }
@@ -66,8 +69,12 @@ bool TestConnection::Send(std::string_view bytes) {
 std::string TestConnection::Receive(size_t most) {
   if (!ahead_.empty()) return std::exchange(ahead_, {});
   std::string out(most, '\0');
-  const ssize_t count = tls_ != nullptr ? ::SSL_read(tls_, out.data(), static_cast<int>(out.size()))
-                                        : ::recv(fd_.get(), out.data(), out.size(), 0);
+  ssize_t count;
+  do {
+    errno = 0;
+    count = tls_ != nullptr ? ::SSL_read(tls_, out.data(), static_cast<int>(out.size()))
+                            : ::recv(fd_.get(), out.data(), out.size(), 0);
+  } while (count < 0 && errno == EINTR);
   out.resize(count > 0 ? static_cast<size_t>(count) : 0);
   return out;
 }
