@@ -114,7 +114,7 @@ std::string CrispSession::Read(const UniqueFd& fd, std::string_view until) {
 }
 
 std::string CrispSession::ReadUntil(std::string_view text) { return Read(out_, text); }
-std::string CrispSession::ReadErrors() { return Read(err_, ""); }
+std::string CrispSession::ReadErrors(std::string_view until) { return Read(err_, until); }
 
 int CrispSession::Wait() {
   for (int i = 0; i < kPatienceMillis / 10; ++i) {

@@ -27,7 +27,8 @@ class CrispSession {
   // to its end, which a terminal has none of.
   std::string ReadUntil(std::string_view text);
   std::string ReadAll() { return ReadUntil(""); }
-  std::string ReadErrors();
+  // The same of standard error.
+  std::string ReadErrors(std::string_view until = "");
   // The exit code, 128 + n after a signal.
   int Wait();
   void Signal(int number);
