@@ -1,14 +1,6 @@
 #include "test/integration/test_registry.h"
 
-#include <arpa/inet.h>
 #include <curl/curl.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -16,7 +8,6 @@
 #include "absl/strings/match.h"
 #include "base/file.h"
 #include "base/text.h"
-#include "base/unique_fd.h"
 
 namespace crisp {
 
@@ -31,20 +22,6 @@ constexpr char kDockerManifest[] = "application/vnd.docker.distribution.manifest
 [[noreturn]] void Die(const std::string& why) {
   std::fprintf(stderr, "test registry: %s\n", why.c_str());
   std::abort();
-}
-
-sockaddr_in Loopback(int port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  return address;
-}
-
-bool Listens(int port) {
-  const UniqueFd probe(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const sockaddr_in address = Loopback(port);
-  return connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
 }
 
 size_t Collect(char* data, size_t size, size_t count, void* text) {
@@ -85,44 +62,9 @@ std::string Architecture() {
 
 }  // namespace
 
-int FreePort() {
-  const UniqueFd probe(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address = Loopback(0);
-  socklen_t size = sizeof(address);
-  if (bind(probe.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      getsockname(probe.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0)
-    Die("no free port");
-  return ntohs(address.sin_port);
-}
-
 TestRegistry& TestRegistry::Get() {
   static TestRegistry registry;
   return registry;
-}
-
-TestRegistry::TestRegistry() {
-  const int port = FreePort();
-  address_ = Cat("127.0.0.1:", port);
-  const std::string config = folder_ / "config.yml";
-  (void)ReplaceFile(config, Cat("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n",
-                                "storage: {filesystem: {rootdirectory: ", folder_ / "data",
-                                "}, delete: {enabled: true}}\nhttp: {addr: '", address_, "'}\n"));
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, 1, (folder_ / "log").c_str(),
-                                   O_CREAT | O_WRONLY | O_APPEND, 0644);
-  posix_spawn_file_actions_adddup2(&actions, 1, 2);
-  std::string words[] = {"docker-registry", "serve", config};
-  char* argv[] = {words[0].data(), words[1].data(), words[2].data(), nullptr};
-  if (posix_spawnp(&pid_, "docker-registry", &actions, nullptr, argv, environ) != 0)
-    Die("cannot run docker-registry; install the packages of group test");
-  posix_spawn_file_actions_destroy(&actions);
-  if (!WaitUntil([&] { return Listens(port); })) Die("docker-registry does not listen");
-}
-
-TestRegistry::~TestRegistry() {
-  kill(pid_, SIGKILL);
-  waitpid(pid_, nullptr, 0);
 }
 
 TestRegistry::Answer TestRegistry::Send(const std::string& method, const std::string& path,
@@ -130,7 +72,7 @@ TestRegistry::Answer TestRegistry::Send(const std::string& method, const std::st
                                         const std::string& media_type) const {
   Answer answer;
   CURL* curl = curl_easy_init();
-  const std::string url = absl::StartsWith(path, "http") ? path : Cat("http://", address_, path);
+  const std::string url = absl::StartsWith(path, "http") ? path : Cat("http://", address(), path);
   curl_slist* headers = curl_slist_append(nullptr, Cat("Content-Type: ", media_type).c_str());
   headers = curl_slist_append(headers, "Expect:");
   curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
@@ -214,7 +156,7 @@ json TestRegistry::ManifestEntry(const std::string& name) const {
   const size_t colon = name.rfind(':');
   Answer answer;
   CURL* curl = curl_easy_init();
-  const std::string url = Cat("http://", address_, "/v2/", name.substr(0, colon), "/manifests/",
+  const std::string url = Cat("http://", address(), "/v2/", name.substr(0, colon), "/manifests/",
                               name.substr(colon + 1));
   curl_slist* headers =
       curl_slist_append(nullptr, Cat("Accept: ", kOciManifest, ", ", kDockerManifest).c_str());

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "test/integration/registry_process.h"
 #include "test/integration/test_folder.h"
 #include "test/integration/test_image.h"
 
@@ -15,11 +16,10 @@ namespace crisp {
 class TestRegistry {
  public:
   static TestRegistry& Get();
-  ~TestRegistry();
   TestRegistry(const TestRegistry&) = delete;
 
   // "127.0.0.1:port"; images are named after kHost, which the daemon's configuration mirrors here.
-  const std::string& address() const { return address_; }
+  const std::string& address() const { return process_.address(); }
   static constexpr const char* kHost = "registry.test";
 
   // Pushes the image as name ("repository:tag") and returns its manifest's digest.
@@ -38,10 +38,12 @@ class TestRegistry {
   void Lose(const std::string& digest);
 
   // The process, so that leak checks can leave it out.
-  pid_t pid() const { return pid_; }
+  pid_t pid() const { return process_.pid(); }
+  // Where its images lie, for another process that is to serve the same ones.
+  std::string storage() const { return folder_ / "data"; }
 
  private:
-  TestRegistry();
+  TestRegistry() = default;
   struct Answer {
     long status = 0;
     std::string body;
@@ -52,11 +54,7 @@ class TestRegistry {
   std::string BlobPath(const std::string& digest) const;
 
   TestFolder folder_;
-  std::string address_;
-  pid_t pid_ = -1;
+  RegistryProcess process_{storage()};
 };
-
-// A loopback port that nobody listens on at the moment.
-int FreePort();
 
 }  // namespace crisp
