@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "base/json.h"
 #include "base/unique_fd.h"
+#include "kernel/cgroup_folder.h"
 #include "kernel/cgroup_tree.h"
 
 namespace crisp {
@@ -45,6 +46,9 @@ class Cgroup {
   // controller this host lacks is FailedPrecondition, but huge page limits and swap accounting are
   // passed over and named in warnings().
   absl::Status Apply(const Json& resources);
+  // The writes to limits that Apply would make, in its order, without making one; devices are left
+  // out. For CgroupTransaction.
+  absl::StatusOr<std::vector<CgroupWrite>> Plan(const Json& resources);
   const std::vector<std::string>& warnings() const { return warnings_; }
 
   // Moves the calling process, which must have one thread, into the cgroup. In version 1 this is
@@ -87,6 +91,8 @@ class Cgroup {
   const Place* PlaceOf(std::string_view controller) const;
   const Place& TrackerPlace() const;
   absl::Status CreateAt(const Place& place) const;
+  // plan: null to write, else where the writes are noted down.
+  absl::Status ApplyLimits(const Json& resources, std::vector<CgroupWrite>* plan);
   absl::Status ApplyDevices(const Json& resources);
 
   const CgroupTree* tree_ = nullptr;

@@ -41,7 +41,23 @@ std::vector<std::string_view> ControllersAsked(const Json& resources) {
 }  // namespace
 
 absl::Status Cgroup::Apply(const Json& resources) {
+  RETURN_IF_ERROR(ApplyLimits(resources, nullptr));
+  return ApplyDevices(resources);
+}
+
+absl::StatusOr<std::vector<CgroupWrite>> Cgroup::Plan(const Json& resources) {
+  std::vector<CgroupWrite> plan;
+  RETURN_IF_ERROR(ApplyLimits(resources, &plan));
+  return plan;
+}
+
+absl::Status Cgroup::ApplyLimits(const Json& resources, std::vector<CgroupWrite>* plan) {
   if (IsRoot()) return absl::InvalidArgumentError("the root cgroup is nobody's to limit");
+  const auto open = [plan](const Place& place) {
+    absl::StatusOr<CgroupFolder> folder = CgroupFolder::Open(place.folder);
+    if (folder.ok()) folder->PlanInto(plan);
+    return folder;
+  };
   for (const std::string_view controller : ControllersAsked(resources)) {
     const Place* place = PlaceOf(controller);
     if (place == nullptr && controller == "blkio") place = PlaceOf("io");
@@ -50,13 +66,13 @@ absl::Status Cgroup::Apply(const Json& resources) {
                                                path_, ", but this host has no cgroup controller \"",
                                                controller, "\""));
     }
-    ASSIGN_OR_RETURN(const CgroupFolder folder, CgroupFolder::Open(place->folder));
+    ASSIGN_OR_RETURN(const CgroupFolder folder, open(*place));
     RETURN_IF_ERROR(place->hierarchy->v2 ? ApplyV2(controller, folder, resources, &warnings_)
                                          : ApplyV1(controller, folder, resources, &warnings_));
   }
   if (const Json& limits = JsonSection(resources, "hugepageLimits"); !limits.empty()) {
     if (const Place* place = PlaceOf("hugetlb")) {
-      ASSIGN_OR_RETURN(const CgroupFolder folder, CgroupFolder::Open(place->folder));
+      ASSIGN_OR_RETURN(const CgroupFolder folder, open(*place));
       RETURN_IF_ERROR(ApplyHugePages(folder, place->hierarchy->v2, limits, &warnings_));
     } else {
       warnings_.push_back("huge pages are not limited: this host has no hugetlb controller");
@@ -71,10 +87,10 @@ absl::Status Cgroup::Apply(const Json& resources) {
       return absl::FailedPreconditionError(
           "linux.resources.unified needs cgroup version 2, which this host has not mounted");
     }
-    ASSIGN_OR_RETURN(const CgroupFolder folder, CgroupFolder::Open(place->folder));
+    ASSIGN_OR_RETURN(const CgroupFolder folder, open(*place));
     RETURN_IF_ERROR(ApplyUnified(folder, unified));
   }
-  return ApplyDevices(resources);
+  return absl::OkStatus();
 }
 
 absl::Status Cgroup::ApplyDevices(const Json& resources) {

@@ -31,6 +31,11 @@ absl::StatusOr<std::string> CgroupFolder::Read(const std::string& file) const {
 }
 
 int CgroupFolder::TryWrite(const std::string& file, std::string_view value) const {
+  if (plan_ != nullptr) {
+    if (!Has(file)) return ENOENT;
+    plan_->push_back({path_, file, std::string(value)});
+    return 0;
+  }
   UniqueFd fd(openat(fd_.get(), file.c_str(), O_WRONLY | O_CLOEXEC));
   if (!fd.valid()) return errno;
   while (write(fd.get(), value.data(), value.size()) < 0) {

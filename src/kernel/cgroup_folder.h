@@ -1,5 +1,6 @@
 // CgroupFolder: one folder of a cgroup hierarchy, held open while its files are read and written.
-// Internal to kernel/cgroup*. One thread; owns its descriptor.
+// It can also note down what would be written instead of writing it. Internal to kernel/cgroup*.
+// One thread; owns its descriptor.
 #pragma once
 
 #include <string>
@@ -11,6 +12,13 @@
 
 namespace crisp {
 
+// One write to a file of a cgroup.
+struct CgroupWrite {
+  std::string folder;
+  std::string file;
+  std::string value;
+};
+
 class CgroupFolder {
  public:
   // NotFound if it is absent.
@@ -18,6 +26,10 @@ class CgroupFolder {
 
   const std::string& path() const { return path_; }
   int fd() const { return fd_.get(); }
+
+  // From now on writes are appended to the plan (borrowed) and nothing else happens; they fail only
+  // if the file is absent.
+  void PlanInto(std::vector<CgroupWrite>* plan) { plan_ = plan; }
 
   bool Has(const std::string& file) const;
   // The content without white space at both ends.
@@ -36,6 +48,7 @@ class CgroupFolder {
 
   std::string path_;
   UniqueFd fd_;
+  std::vector<CgroupWrite>* plan_ = nullptr;
 };
 
 }  // namespace crisp
