@@ -34,7 +34,8 @@ absl::Status Failure(int error, std::string_view what, std::string_view kernel_w
     return absl::ResourceExhaustedError(
         Cat(what, ": the bridge has no free port (1023 is the kernel's limit)"));
   }
-  const absl::Status status = Errno(error, what);
+  absl::Status status = Errno(error, what);
+  if (error == EADDRNOTAVAIL) status = WithCode(absl::StatusCode::kNotFound, status);
   if (kernel_words.empty()) return status;
   return WithCode(status.code(),
                   absl::UnknownError(Cat(FromAbsl(status.message()), " (", kernel_words, ")")));
@@ -398,6 +399,17 @@ absl::Status Netlink::Configure(int link, const std::vector<IpPrefix>& addresses
     messages.push_back(std::move(add));
   }
   return Run(std::move(messages), Cat("configuring link ", link));
+}
+
+absl::Status Netlink::RemoveAddress(int link, const IpPrefix& address) {
+  ASSIGN_OR_RETURN(Message message, NewMessage(RTM_DELADDR, kAcknowledged));
+  ifaddrmsg info = {};
+  info.ifa_family = static_cast<uint8_t>(address.address.family());
+  info.ifa_prefixlen = static_cast<uint8_t>(address.length);
+  info.ifa_index = static_cast<uint32_t>(link);
+  nlmsg_append(message.get(), &info, sizeof(info), NLMSG_ALIGNTO);
+  PutAddress(message.get(), IFA_LOCAL, address.address);
+  return Run(std::move(message), Cat("taking address ", address.ToString(), " off link ", link));
 }
 
 }  // namespace crisp

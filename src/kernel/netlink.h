@@ -83,6 +83,9 @@ class Netlink {
   absl::Status Configure(int link, const std::vector<IpPrefix>& addresses,
                          const std::vector<IpAddress>& gateways);
 
+  // NotFound if it is not there.
+  absl::Status RemoveAddress(int link, const IpPrefix& address);
+
  private:
   struct FreeMessage {
     void operator()(nl_msg* message) const;

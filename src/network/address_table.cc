@@ -138,6 +138,29 @@ std::vector<std::string> AddressTable::Pods() const {
   return pods;
 }
 
+std::vector<IpPrefix> AddressTable::PoolsInUse() const {
+  absl::MutexLock lock(&mutex_);
+  std::vector<IpPrefix> pools;
+  for (const auto& [name, pool] : pools_) {
+    const absl::StatusOr<IpPrefix> prefix = IpPrefix::Parse(name);
+    if (!pool.taken.empty() && prefix.ok()) pools.push_back(*prefix);
+  }
+  return pools;
+}
+
+std::vector<IpPrefix> AddressTable::PoolsOf(const std::string& pod_id) const {
+  absl::MutexLock lock(&mutex_);
+  std::vector<IpPrefix> pools;
+  const auto pod = pods_.find(pod_id);
+  if (pod == pods_.end()) return pools;
+  for (const auto& [name, offset] : pod->second) {
+    if (const absl::StatusOr<IpPrefix> prefix = IpPrefix::Parse(name); prefix.ok()) {
+      pools.push_back(*prefix);
+    }
+  }
+  return pools;
+}
+
 bool AddressTable::Holds(const std::string& pod_id) const {
   absl::MutexLock lock(&mutex_);
   return pods_.count(pod_id) != 0;

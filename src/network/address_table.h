@@ -34,6 +34,9 @@ class AddressTable {
 
   std::vector<std::string> Pods() const ABSL_LOCKS_EXCLUDED(mutex_);
   bool Holds(const std::string& pod_id) const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Those that a pod (this pod) has an address of.
+  std::vector<IpPrefix> PoolsInUse() const ABSL_LOCKS_EXCLUDED(mutex_);
+  std::vector<IpPrefix> PoolsOf(const std::string& pod_id) const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // The gateway's address in a pool, and how many pods a pool has room for.
   static IpAddress Gateway(const IpPrefix& pool) { return pool.Subnet().address.Plus(1); }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "absl/cleanup/cleanup.h"
 #include "base/file.h"
@@ -128,7 +129,8 @@ absl::Status BridgeNetwork::Prepare() {
 }
 
 absl::Status BridgeNetwork::PrepareLocked() {
-  absl::StatusOr<bool> made = site_->Ensure(netlink_);
+  const std::vector<IpPrefix> retired = Retired();
+  absl::StatusOr<bool> made = site_->Ensure(netlink_, retired);
   if (!made.ok()) return Annotate(made.status(), "the built-in network");
   bool filter_stands = !*made && filter_ != nullptr;
   if (filter_stands) {
@@ -137,8 +139,9 @@ absl::Status BridgeNetwork::PrepareLocked() {
       LOG_WARN("network: somebody removed table {}; making it anew", filter_->name());
   }
   if (filter_stands) return absl::OkStatus();
-  filter_ = std::make_unique<NftTable>(
-      NftTableOptions{site_->name(), site_->subnets(), options_.masquerade});
+  std::vector<IpPrefix> served = site_->subnets();
+  served.insert(served.end(), retired.begin(), retired.end());
+  filter_ = std::make_unique<NftTable>(NftTableOptions{site_->name(), served, options_.masquerade});
   if (const absl::Status status = filter_->Install(ports_->All()); !status.ok()) {
     filter_.reset();
     return Annotate(status, "the built-in network");
@@ -154,6 +157,53 @@ absl::Status BridgeNetwork::PrepareLocked() {
   return *made ? Reattach() : absl::OkStatus();
 }
 
+std::vector<IpPrefix> BridgeNetwork::Retired() {
+  std::vector<IpPrefix> retired = addresses_->PoolsInUse();
+  const std::vector<IpPrefix>& current = site_->subnets();
+  std::erase_if(retired, [&](const IpPrefix& pool) {
+    return std::find(current.begin(), current.end(), pool) != current.end();
+  });
+  return retired;
+}
+
+bool BridgeNetwork::LeaveUnused(const std::vector<IpPrefix>& subnets) {
+  bool any = false;
+  std::vector<IpPrefix> needed = addresses_->PoolsInUse();
+  needed.insert(needed.end(), site_->subnets().begin(), site_->subnets().end());
+  for (const IpPrefix& subnet : subnets) {
+    if (std::find(needed.begin(), needed.end(), subnet) != needed.end()) continue;
+    LOG_INFO("network: no pod lives in subnet {} any more", subnet.ToString());
+    if (const absl::Status status = site_->Leave(netlink_, subnet); !status.ok()) {
+      LOG_WARN("network: {}", status.ToString());
+    }
+    any = true;
+  }
+  return any;
+}
+
+absl::Status BridgeNetwork::SetPodCidrs(const std::vector<IpPrefix>& subnets) {
+  absl::MutexLock lock(&mutex_);
+  if (!options_.subnets.empty()) {
+    LOG_INFO("network: the cluster's pod ranges are not used: the configuration names subnets");
+    return absl::OkStatus();
+  }
+  const BridgeSite::Choice before = site_->choice();
+  if (before.assigned && before.subnets == subnets) return absl::OkStatus();
+  const bool stands = site_->index() != 0;
+  RETURN_IF_ERROR(site_->Assign(netlink_, subnets));
+  if (stands) {
+    if (const absl::Status status = PrepareLocked(); !status.ok()) {
+      RETURN_IF_ERROR(site_->Replace(before));
+      return status;
+    }
+  }
+  for (const IpPrefix& subnet : subnets) {
+    LOG_INFO("network: new pods get addresses from {}, as the cluster says", subnet.ToString());
+  }
+  LeaveUnused(before.subnets);
+  return absl::OkStatus();
+}
+
 absl::Status BridgeNetwork::Reattach() {
   for (const std::string& pod : addresses_->Pods()) {
     const std::string name = HostLinkName(pod);
@@ -166,11 +216,9 @@ absl::Status BridgeNetwork::Reattach() {
 }
 
 absl::StatusOr<BridgeNetwork::Plan> BridgeNetwork::PlanFor(const std::string& pod_id) {
-  std::vector<IpPrefix> subnets;
-  {
-    absl::MutexLock lock(&mutex_);
-    subnets = site_->subnets();
-  }
+  // Under the lock: a subnet is not taken down between the choice and the entry in the table.
+  absl::MutexLock lock(&mutex_);
+  const std::vector<IpPrefix>& subnets = site_->subnets();
   ASSIGN_OR_RETURN(const std::vector<IpAddress> addresses, addresses_->Allocate(pod_id, subnets));
   Plan plan;
   for (size_t i = 0; i < subnets.size(); ++i) {
@@ -194,6 +242,7 @@ absl::StatusOr<PodNetworkResult> BridgeNetwork::Add(const PodNetworkRequest& req
   RETURN_IF_ERROR(Connect(request, plan, netns.get()));
   RETURN_IF_ERROR(OpenPorts(request, plan));
   std::move(undo).Cancel();
+  ForgetFlowsBefore(ports_->OfPod(request.pod_id));
 
   PodNetworkResult result;
   for (const IpPrefix& address : plan.addresses) result.ips.push_back(address.address.ToString());
@@ -222,6 +271,7 @@ absl::Status BridgeNetwork::Connect(const PodNetworkRequest& request, Plan& plan
     }
     {
       absl::MutexLock lock(&mutex_);
+      if (site_->index() == 0) RETURN_IF_ERROR(PrepareLocked());
       for (int tries = 1;; ++tries) {
         veth.bridge = site_->index();
         veth.mtu = site_->mtu();
@@ -257,6 +307,7 @@ absl::Status BridgeNetwork::OpenPorts(const PodNetworkRequest& request, const Pl
                    ports_->Claim(request.pod_id, request.ports, addresses));
   if (ports.empty()) return absl::OkStatus();
   for (const HostPort& port : ports) RETURN_IF_ERROR(CheckNobodyListens(port));
+  if (filter_ == nullptr) RETURN_IF_ERROR(PrepareLocked());  // a subnet was left meanwhile
   absl::Status status = filter_->Add(ports);
   // The table may have been flushed this very moment.
   if (absl::IsNotFound(status)) status = filter_->Install(ports_->All());
@@ -273,11 +324,62 @@ absl::Status BridgeNetwork::ClosePorts(const std::string& pod_id) {
 }
 
 absl::Status BridgeNetwork::Forget(const std::string& pod_id) {
+  const std::vector<HostPort> ports = ports_->OfPod(pod_id);
   {
     absl::MutexLock lock(&mutex_);
     RETURN_IF_ERROR(ClosePorts(pod_id));
   }
-  return addresses_->Release(pod_id);
+  ForgetFlowsTo(ports);
+  const std::vector<IpPrefix> pools = addresses_->PoolsOf(pod_id);
+  RETURN_IF_ERROR(addresses_->Release(pod_id));
+  if (pools.empty()) return absl::OkStatus();
+  absl::MutexLock lock(&mutex_);
+  if (LeaveUnused(pools)) filter_.reset();  // made anew without the subnet at the next Prepare
+  return absl::OkStatus();
+}
+
+void BridgeNetwork::ForgetFlows(
+    const std::vector<HostPort>& ports,
+    const std::function<bool(const HostPort&, const Conntrack::Flow&)>& stale) {
+  for (const int family : {AF_INET, AF_INET6}) {
+    std::vector<HostPort> wanted = ports;
+    std::erase_if(wanted, [&](const HostPort& port) {
+      return port.protocol != "udp" || port.host_ip.family() != family;
+    });
+    if (wanted.empty()) continue;
+    const auto forgotten = conntrack_.ForgetUdp(family, [&](const Conntrack::Flow& flow) {
+      return std::any_of(wanted.begin(), wanted.end(), [&](const HostPort& port) {
+        return flow.to_port == port.host_port &&
+               (port.host_ip.IsAny() || port.host_ip == flow.to) && stale(port, flow);
+      });
+    });
+    if (!forgotten.ok()) {
+      LOG_WARN("network: old flows of host port {} may stay where they were for a while: {}",
+               wanted.front().ToString(), forgotten.status().ToString());
+    }
+  }
+}
+
+void BridgeNetwork::ForgetFlowsTo(const std::vector<HostPort>& closed) {
+  ForgetFlows(closed, [](const HostPort& port, const Conntrack::Flow& flow) {
+    return flow.answerer == port.target && flow.answer_port == port.container_port;
+  });
+}
+
+void BridgeNetwork::ForgetFlowsBefore(const std::vector<HostPort>& opened) {
+  const bool any = std::any_of(opened.begin(), opened.end(),
+                               [](const HostPort& port) { return port.protocol == "udp"; });
+  if (!any) return;
+  std::set<IpAddress> own;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto addresses = netlink_.Addresses();
+    if (!addresses.ok()) return;
+    for (const LinkAddress& address : *addresses) own.insert(address.address.address);
+  }
+  ForgetFlows(opened, [&](const HostPort&, const Conntrack::Flow& flow) {
+    return flow.answerer == flow.to && own.contains(flow.to);
+  });
 }
 
 absl::Status BridgeNetwork::DeleteHostLink(const std::string& name) {

@@ -4,6 +4,7 @@
 // bridge or flushed the packet filter.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "absl/synchronization/mutex.h"
 #include "base/unique_fd.h"
 #include "db/database.h"
+#include "kernel/conntrack.h"
 #include "kernel/netlink.h"
 #include "network/address_table.h"
 #include "network/bridge_site.h"
@@ -36,6 +38,11 @@ class BridgeNetwork : public Network {
   absl::Status ReleaseAllExcept(const std::set<std::string>& pod_ids, const Call& call) override;
   absl::Status Ready() const override { return absl::OkStatus(); }
 
+  // New pods get addresses from these subnets (of ParsePodCidrs), also after a restart; pods that
+  // exist keep theirs. Subnets that the configuration names go before them: then this is ok and
+  // changes nothing.
+  absl::Status SetPodCidrs(const std::vector<IpPrefix>& subnets) ABSL_LOCKS_EXCLUDED(mutex_);
+
   // The host's end of a pod's veth pair.
   static std::string HostLinkName(const std::string& pod_id);
 
@@ -54,6 +61,10 @@ class BridgeNetwork : public Network {
                 Netlink netlink);
   absl::Status Prepare() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status PrepareLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Subnets that new pods get no address from, but old ones have.
+  std::vector<IpPrefix> Retired() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes those of the subnets down that are retired and no longer in use; true if any was.
+  bool LeaveUnused(const std::vector<IpPrefix>& subnets) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Reattach() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Plan> PlanFor(const std::string& pod_id) ABSL_LOCKS_EXCLUDED(mutex_);
   // Drops IPv6 from the plan if the pod has it disabled.
@@ -63,11 +74,18 @@ class BridgeNetwork : public Network {
       ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status ClosePorts(const std::string& pod_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Forget(const std::string& pod_id) ABSL_LOCKS_EXCLUDED(mutex_);
+  // UDP flows that began before these host ports were opened, at the host itself, or that are still
+  // redirected after they were closed. Best effort.
+  void ForgetFlowsBefore(const std::vector<HostPort>& opened) ABSL_LOCKS_EXCLUDED(mutex_);
+  void ForgetFlowsTo(const std::vector<HostPort>& closed);
+  void ForgetFlows(const std::vector<HostPort>& ports,
+                   const std::function<bool(const HostPort&, const Conntrack::Flow&)>& stale);
   absl::Status DeleteHostLink(const std::string& name) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const NetworkOptions options_;
   const std::unique_ptr<AddressTable> addresses_;
   const std::unique_ptr<PortMapTable> ports_;
+  Conntrack conntrack_;
   absl::Mutex mutex_;  // held for a few round trips to the kernel, never across waiting
   std::unique_ptr<BridgeSite> site_ ABSL_GUARDED_BY(mutex_);
   Netlink netlink_ ABSL_GUARDED_BY(mutex_);

@@ -274,6 +274,40 @@ TEST_F(BridgeNetworkTest, HostPortsReachThePodFromEverywhere) {
   ASSERT_OK(other.Del(*network_));
 }
 
+// A client that never stops sending from one port would be sent to the old pod's address for ever.
+TEST_F(BridgeNetworkTest, UdpFlowsMoveToTheNextPodWithTheHostPort) {
+  const auto ask = [](int fd) {
+    char answer[128];
+    if (send(fd, "?", 1, 0) < 0) return ErrnoStatus("send").ToString();
+    const ssize_t length = recv(fd, answer, sizeof(answer), 0);
+    return length < 0 ? ErrnoStatus("recv").ToString()
+                      : std::string(answer, static_cast<size_t>(length));
+  };
+  SocketAddress address = MakeAddress("10.80.0.1", 12053);
+  UniqueFd client(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const timeval limit = {2, 0};
+  setsockopt(client.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+  Pod first(netns()), second(netns());
+  ASSERT_OK(second.Add(*network_));  // so that the bridge and its address stand
+  ASSERT_OK(second.Del(*network_));
+  ASSERT_EQ(connect(client.get(), address.get(), address.size), 0);
+  EXPECT_THAT(ask(client.get()), HasSubstr("refused"));
+  first.request.ports = {{"udp", 53, 12053, ""}};
+  ASSERT_OK(first.Add(*network_));
+  {
+    EchoServer server(first.request.netns_path, "udp", 53);
+    EXPECT_EQ(ask(client.get()), "::ffff:10.80.0.1") << "a flow of before the host port was opened";
+  }
+  ASSERT_OK(first.Del(*network_));
+  Pod third(netns());
+  third.request.ports = {{"udp", 53, 12053, ""}};
+  ASSERT_OK(third.Add(*network_));
+  ASSERT_NE(third.v4(), first.v4());
+  EchoServer server(third.request.netns_path, "udp", 53);
+  EXPECT_EQ(ask(client.get()), "::ffff:10.80.0.1");
+  ASSERT_OK(third.Del(*network_));
+}
+
 TEST_F(BridgeNetworkTest, PodsCannotReachTheHostsLoopback) {
   Pod pod(netns());
   pod.request.ports = {{"tcp", 8080, 12000, ""}};

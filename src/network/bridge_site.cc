@@ -54,28 +54,6 @@ absl::Status CheckName(const std::string& name) {
                                         " letters, digits, dots, dashes or underscores"));
 }
 
-absl::StatusOr<std::vector<IpPrefix>> ParseSubnets(const std::vector<std::string>& texts) {
-  std::vector<IpPrefix> subnets;
-  for (const std::string& text : texts) {
-    ASSIGN_OR_RETURN(IpPrefix subnet, IpPrefix::Parse(text));
-    subnet = subnet.Subnet();
-    if (AddressTable::Capacity(subnet) == 0) {
-      return absl::InvalidArgumentError(Cat("subnet ", text, " has no room for a pod"));
-    }
-    for (const IpPrefix& other : subnets) {
-      if (other.address.is_v4() == subnet.address.is_v4()) {
-        return absl::InvalidArgumentError(
-            Cat("subnets ", other.ToString(), " and ", text, " are of the same family"));
-      }
-    }
-    subnets.push_back(subnet);
-  }
-  std::sort(subnets.begin(), subnets.end(), [](const IpPrefix& a, const IpPrefix& b) {
-    return a.address.is_v4() > b.address.is_v4();
-  });
-  return subnets;
-}
-
 std::vector<std::string> Entries(const std::string& folder) {
   std::vector<std::string> names;
   DIR* open = opendir(folder.c_str());
@@ -119,6 +97,28 @@ absl::Status PrepareHost(const std::string& bridge, bool v4, bool v6) {
 
 }  // namespace
 
+absl::StatusOr<std::vector<IpPrefix>> ParseSubnets(const std::vector<std::string>& texts) {
+  std::vector<IpPrefix> subnets;
+  for (const std::string& text : texts) {
+    ASSIGN_OR_RETURN(IpPrefix subnet, IpPrefix::Parse(text));
+    subnet = subnet.Subnet();
+    if (AddressTable::Capacity(subnet) == 0) {
+      return absl::InvalidArgumentError(Cat("subnet ", text, " has no room for a pod"));
+    }
+    for (const IpPrefix& other : subnets) {
+      if (other.address.is_v4() == subnet.address.is_v4()) {
+        return absl::InvalidArgumentError(
+            Cat("subnets ", other.ToString(), " and ", text, " are of the same family"));
+      }
+    }
+    subnets.push_back(subnet);
+  }
+  std::sort(subnets.begin(), subnets.end(), [](const IpPrefix& a, const IpPrefix& b) {
+    return a.address.is_v4() > b.address.is_v4();
+  });
+  return subnets;
+}
+
 std::vector<IpPrefix> CandidateSubnets(int number) {
   std::vector<IpPrefix> candidates;
   for (int second = kFirstBlock + number % kBlock; second < 256; second += kBlock) {
@@ -155,6 +155,7 @@ absl::Status BridgeSite::Load() {
     if (key == "owner") owner_ = row.Text(1);
     if (key == "name") name_ = row.Text(1);
     if (key == "subnets") subnets = row.Text(1);
+    if (key == "assigned") assigned_ = row.Text(1) == "yes";
     return absl::OkStatus();
   }));
   if (owner_.empty()) {
@@ -172,6 +173,7 @@ absl::Status BridgeSite::Load() {
   if (texts.empty()) {
     for (const std::string_view text : SplitWords(subnets, ' ')) texts.emplace_back(text);
   }
+  assigned_ = assigned_ && options_.subnets.empty();
   ASSIGN_OR_RETURN(subnets_, ParseSubnets(texts));
   return absl::OkStatus();
 }
@@ -182,7 +184,10 @@ absl::Status BridgeSite::Save() {
   return database_.Transaction([&](Connection& connection) -> absl::Status {
     constexpr const char* kSql = "INSERT OR REPLACE INTO network_bridge (key, value) VALUES (?, ?)";
     if (options_.bridge.empty()) RETURN_IF_ERROR(connection.Run(kSql, "name", name_));
-    if (options_.subnets.empty()) RETURN_IF_ERROR(connection.Run(kSql, "subnets", subnets));
+    if (options_.subnets.empty()) {
+      RETURN_IF_ERROR(connection.Run(kSql, "subnets", subnets));
+      RETURN_IF_ERROR(connection.Run(kSql, "assigned", assigned_ ? "yes" : "no"));
+    }
     return absl::OkStatus();
   });
 }
@@ -193,19 +198,24 @@ bool BridgeSite::IsOurs(const Link& link) const {
 
 std::string BridgeSite::Alias() const { return Cat("crispd ", owner_, " ", database_.path()); }
 
-absl::StatusOr<bool> BridgeSite::Ensure(Netlink& netlink) {
+absl::StatusOr<bool> BridgeSite::Ensure(Netlink& netlink, const std::vector<IpPrefix>& retired) {
   if (index_ != 0) {
     ASSIGN_OR_RETURN(const std::optional<Link> link, netlink.FindLink(name_));
     if (link && link->index == index_ && link->up) return false;
   }
   ASSIGN_OR_RETURN(mtu_, ChooseMtu(netlink));
   ASSIGN_OR_RETURN(const Link link, FindOrMake(netlink));
-  if (subnets_.empty() || !options_.subnets.empty()) RETURN_IF_ERROR(ChooseSubnets(netlink, link));
+  if (subnets_.empty()) RETURN_IF_ERROR(ChooseSubnets(netlink, link));
+  if (assigned_ || !options_.subnets.empty()) {
+    RETURN_IF_ERROR(CheckUnused(netlink, subnets_, link.index));
+  }
   RETURN_IF_ERROR(Save());
   if (link.alias.empty()) RETURN_IF_ERROR(netlink.SetAlias(link.index, Alias()));
   std::vector<IpPrefix> addresses;
   bool v4 = false, v6 = false;
-  for (const IpPrefix& subnet : subnets_) {
+  std::vector<IpPrefix> served = subnets_;
+  served.insert(served.end(), retired.begin(), retired.end());
+  for (const IpPrefix& subnet : served) {
     addresses.push_back({AddressTable::Gateway(subnet), subnet.length});
     (subnet.address.is_v4() ? v4 : v6) = true;
   }
@@ -238,7 +248,7 @@ absl::StatusOr<Link> BridgeSite::FindOrMake(Netlink& netlink) {
           " exists, and is no bridge or belongs to another crispd: configure another bridge name"));
     }
     LOG_WARN("network: bridge {} now belongs to somebody else; choosing another", name_);
-    subnets_.clear();
+    if (!assigned_) subnets_.clear();
   }
   for (int number = 0; number < kMostBridges; ++number) {
     const std::string name = Cat("crisp", number);
@@ -251,22 +261,64 @@ absl::StatusOr<Link> BridgeSite::FindOrMake(Netlink& netlink) {
                                           " are all taken: configure a bridge name"));
 }
 
+// A subnet that an administrator or the cluster names may lie inside a wider route, but not be
+// another link's own network.
+absl::Status BridgeSite::CheckUnused(Netlink& netlink, const std::vector<IpPrefix>& subnets,
+                                     int bridge) {
+  ASSIGN_OR_RETURN(const std::vector<LinkAddress> addresses, netlink.Addresses());
+  for (const IpPrefix& subnet : subnets) {
+    for (const LinkAddress& taken : addresses) {
+      if (taken.link == bridge || !subnet.Contains(taken.address.address)) continue;
+      return absl::FailedPreconditionError(
+          Cat("subnet ", subnet.ToString(), " is in use: another link has address ",
+              taken.address.ToString(), "; configure or assign other subnets"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status BridgeSite::Assign(Netlink& netlink, std::vector<IpPrefix> subnets) {
+  for (const IpPrefix& subnet : subnets) {
+    if (subnet.address.is_v4() || HostHasIpv6()) continue;
+    return absl::FailedPreconditionError(
+        Cat("subnet ", subnet.ToString(), " is of IPv6, which is disabled on this host"));
+  }
+  ASSIGN_OR_RETURN(const int bridge, FindIndex(netlink));
+  RETURN_IF_ERROR(CheckUnused(netlink, subnets, bridge));
+  Choice choice{std::move(subnets), true};
+  return Replace(std::move(choice));
+}
+
+absl::Status BridgeSite::Replace(Choice choice) {
+  std::swap(subnets_, choice.subnets);
+  std::swap(assigned_, choice.assigned);
+  const absl::Status saved = Save();
+  if (!saved.ok()) {
+    subnets_ = std::move(choice.subnets);
+    assigned_ = choice.assigned;
+    return saved;
+  }
+  index_ = 0;  // what stands on the host is to be looked at again
+  return saved;
+}
+
+absl::StatusOr<int> BridgeSite::FindIndex(Netlink& netlink) {
+  if (name_.empty()) return 0;
+  ASSIGN_OR_RETURN(const std::optional<Link> link, netlink.FindLink(name_));
+  return link && (IsOurs(*link) || !options_.bridge.empty()) ? link->index : 0;
+}
+
+absl::Status BridgeSite::Leave(Netlink& netlink, const IpPrefix& subnet) {
+  ASSIGN_OR_RETURN(const int bridge, FindIndex(netlink));
+  if (bridge == 0) return absl::OkStatus();
+  const absl::Status status =
+      netlink.RemoveAddress(bridge, {AddressTable::Gateway(subnet), subnet.length});
+  return absl::IsNotFound(status) ? absl::OkStatus() : status;
+}
+
 absl::Status BridgeSite::ChooseSubnets(Netlink& netlink, const Link& bridge) {
   ASSIGN_OR_RETURN(const std::vector<Route> routes, netlink.Routes());
   ASSIGN_OR_RETURN(const std::vector<LinkAddress> addresses, netlink.Addresses());
-  // A subnet that an administrator names may lie inside a wider route, but not be another link's
-  // own network.
-  for (const IpPrefix& subnet : options_.subnets.empty() ? std::vector<IpPrefix>() : subnets_) {
-    for (const LinkAddress& taken : addresses) {
-      if (taken.link != bridge.index && subnet.Contains(taken.address.address)) {
-        return absl::FailedPreconditionError(
-            Cat("subnet ", subnet.ToString(), " is in use: another link has address ",
-                taken.address.ToString(), "; configure other subnets"));
-      }
-    }
-  }
-  if (!options_.subnets.empty()) return absl::OkStatus();
-
   std::vector<IpPrefix> chosen;
   for (const IpPrefix& candidate : CandidateSubnets(NumberOf(name_))) {
     const bool routed = std::any_of(routes.begin(), routes.end(), [&](const Route& route) {

@@ -1,10 +1,12 @@
 #include "network/network_choice.h"
 
+#include "base/log.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "network/bridge_network.h"
 #include "network/cni_network.h"
 #include "network/cni_watch.h"
+#include "network/pod_cidrs.h"
 
 namespace crisp {
 
@@ -39,6 +41,13 @@ absl::StatusOr<Network*> NetworkChoice::ByKind(std::string_view kind) const {
   if (kind == bridge_->kind()) return bridge_.get();
   if (kind == cni_->kind()) return cni_.get();
   return absl::InvalidArgumentError(Cat("\"", kind, "\" is no kind of network"));
+}
+
+absl::Status NetworkChoice::SetPodCidrs(std::string_view text) {
+  ASSIGN_OR_RETURN(const std::vector<IpPrefix> subnets, ParsePodCidrs(text));
+  if (Current()->kind() == bridge_->kind()) return bridge_->SetPodCidrs(subnets);
+  LOG_INFO("network: pod range {} of the cluster is left to the CNI configuration", text);
+  return absl::OkStatus();
 }
 
 absl::Status NetworkChoice::Ready() const { return Current()->Ready(); }

@@ -34,6 +34,11 @@ class NetworkChoice {
   // For the NetworkReady condition: Current()->Ready().
   absl::Status Ready() const;
 
+  // CRI's pod_cidr: new pods of the built-in bridge get addresses from there. With a CNI
+  // configuration, which has ranges of its own, it is logged and accepted. InvalidArgument if the
+  // text is malformed; FailedPrecondition if a range cannot be used on this host.
+  absl::Status SetPodCidrs(std::string_view text);
+
   // Both networks: frees what is held for other pods than these.
   absl::Status ReleaseAllExcept(const std::set<std::string>& pod_ids, const Call& call);
 
