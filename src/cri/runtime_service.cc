@@ -102,6 +102,22 @@ class RuntimeService final : public v1::RuntimeService::Service {
     return ToGrpc(runtime_.StreamContainers(*request, send, CallOf(*context)));
   }
 
+  grpc::Status UpdateContainerResources(ServerContext* context,
+                                        const v1::UpdateContainerResourcesRequest* request,
+                                        v1::UpdateContainerResourcesResponse* response) override {
+    return Reply(runtime_.UpdateContainerResources(*request, CallOf(*context)), response);
+  }
+  grpc::Status UpdatePodSandboxResources(ServerContext* context,
+                                         const v1::UpdatePodSandboxResourcesRequest* request,
+                                         v1::UpdatePodSandboxResourcesResponse* response) override {
+    return Reply(runtime_.UpdatePodSandboxResources(*request, CallOf(*context)), response);
+  }
+  grpc::Status UpdateRuntimeConfig(ServerContext* context,
+                                   const v1::UpdateRuntimeConfigRequest* request,
+                                   v1::UpdateRuntimeConfigResponse* response) override {
+    return Reply(runtime_.UpdateRuntimeConfig(*request, CallOf(*context)), response);
+  }
+
   grpc::Status ExecSync(ServerContext* context, const v1::ExecSyncRequest* request,
                         v1::ExecSyncResponse* response) override {
     return Reply(runtime_.ExecSync(*request, CallOf(*context)), response);

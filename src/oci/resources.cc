@@ -8,6 +8,8 @@
 namespace crisp {
 namespace {
 
+constexpr int64_t kDefaultPeriod = 100'000;  // microseconds; the kernel's own
+
 absl::Status Refuse(std::string_view field, std::string_view why) {
   return absl::InvalidArgumentError(Cat("linux.resources.", field, " ", why));
 }
@@ -115,6 +117,18 @@ absl::StatusOr<Json> BuildResources(const runtime::v1::LinuxContainerResources& 
   RETURN_IF_ERROR(AddHugePages(resources, &result));
   RETURN_IF_ERROR(AddUnified(resources, limits, &result));
   return result;
+}
+
+runtime::v1::LinuxContainerResources EffectiveResources(
+    const runtime::v1::LinuxContainerResources& asked, const Json& built) {
+  runtime::v1::LinuxContainerResources effective = asked;
+  const Json* cpu = JsonMember(built, "cpu");
+  effective.set_cpu_shares(cpu == nullptr ? 0 : JsonInt(*cpu, "shares"));
+  if (asked.cpu_quota() > 0 && asked.cpu_period() == 0) effective.set_cpu_period(kDefaultPeriod);
+  // 0 also where the kernel does not account for swap: then nothing limits it.
+  const Json* memory = JsonMember(built, "memory");
+  effective.set_memory_swap_limit_in_bytes(memory == nullptr ? 0 : JsonInt(*memory, "swap"));
+  return effective;
 }
 
 absl::StatusOr<std::string> CgroupPath(const runtime::v1::PodSandboxConfig& pod,

@@ -119,17 +119,6 @@ v1::ContainerUser StatusUser(const User& user) {
   return status;
 }
 
-v1::LinuxContainerResources EffectiveResources(const v1::LinuxContainerResources& asked,
-                                               const Json& built, const Json& process) {
-  v1::LinuxContainerResources effective = asked;
-  effective.set_oom_score_adj(JsonInt(process, "oomScoreAdj"));
-  if (const Json* cpu = JsonMember(built, "cpu")) effective.set_cpu_shares(JsonInt(*cpu, "shares"));
-  if (const Json* memory = JsonMember(built, "memory")) {
-    effective.set_memory_swap_limit_in_bytes(JsonInt(*memory, "swap"));
-  }
-  return effective;
-}
-
 Json Strings(const google::protobuf::RepeatedPtrField<std::string>& list) {
   return std::vector<std::string>(list.begin(), list.end());
 }
@@ -188,8 +177,8 @@ absl::StatusOr<BuiltSpec> BuildSpec(const v1::PodSandboxConfig& pod,
     spec.seccomp_bpf_path = filter->bpf_path;
     if (facts.seccomp_in_config) linux_part["seccomp"] = filter->oci;
   }
-  spec.resources =
-      EffectiveResources(container.linux().resources(), linux_part["resources"], process);
+  spec.resources = EffectiveResources(container.linux().resources(), linux_part["resources"]);
+  spec.resources.set_oom_score_adj(JsonInt(process, "oomScoreAdj"));
   // Last, because it may make folders on the host.
   ASSIGN_OR_RETURN(ContainerMounts mounts, BuildMounts(container, pod_facts, facts, limits));
   if (!mounts.rootfs_propagation.empty()) {

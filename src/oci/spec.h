@@ -73,6 +73,26 @@ absl::StatusOr<Json> BuildExecProcess(const Json& config_process,
 absl::StatusOr<Json> BuildResources(const runtime::v1::LinuxContainerResources& resources,
                                     const DaemonLimits& limits);
 
+// What is in force once `asked` with its OCI form `built` is applied, for ContainerStatus: shares
+// as clamped, the swap limit that follows from the memory limit, the kernel's period beside a
+// quota.
+runtime::v1::LinuxContainerResources EffectiveResources(
+    const runtime::v1::LinuxContainerResources& asked, const Json& built);
+
+// --- resource_update.cc: UpdateContainerResources ---
+// The resources after the update: what it sets goes in place of what was there, a zero field, an
+// absent page size and an absent file of `unified` change nothing. A new memory limit without a
+// swap limit beside it means no swap. oom_score_adj stays: a live process keeps its own.
+runtime::v1::LinuxContainerResources MergeResources(
+    const runtime::v1::LinuxContainerResources& before,
+    const runtime::v1::LinuxContainerResources& update);
+// Those parts of `merged` that the update speaks of: what is to be written to a live cgroup.
+runtime::v1::LinuxContainerResources AskedPart(const runtime::v1::LinuxContainerResources& update,
+                                               const runtime::v1::LinuxContainerResources& merged);
+// Puts the limits of BuildResources into a config.json in place of those that it has; devices and
+// whatever else is there stays. InvalidArgument if it is no config.json.
+absl::Status ReplaceLimits(Json& config, const Json& built);
+
 // The image's VOLUMEs that need a folder: those that no mount of the container covers.
 std::vector<std::string> UncoveredVolumes(const runtime::v1::ContainerConfig& container,
                                           const ImageConfig& image);

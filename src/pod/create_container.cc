@@ -227,6 +227,7 @@ absl::StatusOr<v1::CreateContainerResponse> PodRuntime::CreateContainer(
   }
   ASSIGN_OR_RETURN(const std::shared_ptr<const ImageRecord> image,
                    state.images.Find(request.config().image().image()));
+  state.WarnOfSwap(request.config().linux().resources());
   ContainerSetup setup(state, pod, image);
   absl::StatusOr<ContainerPointer> container = setup.Run(request.config());
   if (!container.ok()) {

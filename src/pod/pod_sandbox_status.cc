@@ -13,6 +13,8 @@ Json InfoOf(const PodState& state, const record::Pod& pod) {
           {"monitorPid", pod.monitor_pid()},
           {"config", JsonOf(pod.config())},
           {"runtimeHandler", pod.runtime_handler()},
+          {"overhead", pod.has_overhead() ? JsonOf(pod.overhead()) : Json()},
+          {"resources", pod.has_resources() ? JsonOf(pod.resources()) : Json()},
           {"network",
            {{"kind", pod.network_kind()},
             {"state", network.ok() ? *network : Json(pod.network_json())}}},

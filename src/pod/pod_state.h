@@ -3,6 +3,7 @@
 // thread and hand everything slow to the worker.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -61,6 +62,7 @@ struct PodState : public MonitorEvents {
   NameLocks container_names;
   EventHub events;
   LayerMeter layer_meter;
+  std::atomic<bool> swap_warned = false;
   std::unique_ptr<Trash> trash;
   std::unique_ptr<Worker> worker;
   std::unique_ptr<ExitWatcher> watcher;
@@ -139,6 +141,15 @@ struct PodState : public MonitorEvents {
   bool ReadLinks(PodEntry& pod, const std::function<void(const LinkFigures&)>& see);
   v1::ContainerStats StatsOfContainer(ContainerEntry& container);
   v1::PodSandboxStats StatsOfPod(PodEntry& pod);
+
+  // --- update_container_resources.cc ---
+  // Puts these limits (of BuildResources) and this oom_score_adj into the container's config.json.
+  absl::Status WriteLimits(const record::Container& container, const Json& built,
+                           int64_t oom_score_adj) const;
+  // Undoes the update that the record's journal tells of, if any.
+  absl::Status TakeUpdateBack(const ContainerPointer& container);
+  // Says once that this host's swap cannot be limited, if these resources would need it.
+  void WarnOfSwap(const v1::LinuxContainerResources& asked);
 
   // --- exec_sync.cc ---
   // The OCI process object, as JSON text, of an exec in the container.

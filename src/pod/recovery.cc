@@ -189,6 +189,11 @@ void Recovery::FinishContainers() {
     if (container->record.Get()->phase() != record::CONTAINER_REMOVING) continue;
     Report(Cat("container ", container->id), state_.DropContainer(container));
   }
+  for (const ContainerPointer& container : state_.table.Containers()) {
+    if (!container->record.Get()->has_update()) continue;
+    LOG_INFO("container {}: an update of its resources was interrupted, taken back", container->id);
+    Report(Cat("container ", container->id), state_.TakeUpdateBack(container));
+  }
 }
 
 // Containers of pods that have no record; whatever of such a pod was found is gone by now, their

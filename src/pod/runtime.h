@@ -80,6 +80,13 @@ class PodRuntime {
   absl::StatusOr<v1::ListContainersResponse> ListContainers(
       const v1::ListContainersRequest& request, const Call& call);
 
+  absl::StatusOr<v1::UpdateContainerResourcesResponse> UpdateContainerResources(
+      const v1::UpdateContainerResourcesRequest& request, const Call& call);
+  absl::StatusOr<v1::UpdatePodSandboxResourcesResponse> UpdatePodSandboxResources(
+      const v1::UpdatePodSandboxResourcesRequest& request, const Call& call);
+  absl::StatusOr<v1::UpdateRuntimeConfigResponse> UpdateRuntimeConfig(
+      const v1::UpdateRuntimeConfigRequest& request, const Call& call);
+
   absl::StatusOr<v1::ExecSyncResponse> ExecSync(const v1::ExecSyncRequest& request,
                                                 const Call& call);
   // Each answers with a URL of the streaming server, which then asks streams() to do it.
