@@ -45,14 +45,19 @@ TEST(Tool, WrongUsageExitsWith2AndSaysWhatIsWrong) {
   EXPECT_EQ(tool.Run({"rm"}), kWrongUsage);
   EXPECT_EQ(tool.Run({"stop", "--time", "-1", "web"}), kWrongUsage);
   EXPECT_EQ(tool.Run({"ps", "--output", "xml"}), kWrongUsage);
+  EXPECT_EQ(tool.Run({"update", "web"}), kFailed);
+  EXPECT_THAT(tool.err, HasSubstr("nothing to update"));
+  EXPECT_EQ(tool.Run({"update", "--memory", "much", "web"}), kFailed);
+  EXPECT_THAT(tool.err, HasSubstr("64M"));
   EXPECT_EQ(tool.Run({"pull", "--password-stdin", "x"}), kWrongUsage);
 }
 
 TEST(Tool, HelpAndVersionSucceedWithoutADaemon) {
   Tool tool;
   EXPECT_EQ(tool.Run({"--help"}), 0);
-  for (const char* command : {"run", "ps", "logs", "exec", "attach", "port-forward", "stop", "rm",
-                              "pull", "load", "images", "rmi", "inspect", "status", "version"}) {
+  for (const char* command :
+       {"run", "ps", "logs", "exec", "attach", "port-forward", "stop", "update", "rm", "pull",
+        "load", "images", "rmi", "inspect", "status", "version"}) {
     EXPECT_THAT(tool.out, HasSubstr(command));
     Tool help;
     EXPECT_EQ(help.Run({command, "--help"}), 0) << command;

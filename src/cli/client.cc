@@ -94,6 +94,7 @@ CRISP_RUNTIME_CALL(RemoveContainer)
 CRISP_RUNTIME_CALL(ContainerStatus)
 CRISP_RUNTIME_CALL(ListContainers)
 CRISP_RUNTIME_CALL(ListPodSandboxStats)
+CRISP_RUNTIME_CALL(UpdateContainerResources)
 CRISP_CALL_WITHIN(runtime, cri::RuntimeService::Stub, ExecSync,
                   request.timeout() > 0 ? timeout_ + absl::Seconds(request.timeout())
                                         : absl::InfiniteDuration())

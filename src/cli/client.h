@@ -37,6 +37,8 @@ class Client {
   absl::StatusOr<cri::ListContainersResponse> Call(const cri::ListContainersRequest& request);
   absl::StatusOr<cri::ListPodSandboxStatsResponse> Call(
       const cri::ListPodSandboxStatsRequest& request);
+  absl::StatusOr<cri::UpdateContainerResourcesResponse> Call(
+      const cri::UpdateContainerResourcesRequest& request);
   // Without a limit of its own if the request has none.
   absl::StatusOr<cri::ExecSyncResponse> Call(const cri::ExecSyncRequest& request);
   absl::StatusOr<cri::ExecResponse> Call(const cri::ExecRequest& request);

@@ -56,9 +56,9 @@ int RunTool(int argc, const char* const* argv) {
   // On the outer command alone: there it yields to the option, wherever that stands.
   app.get_option("--endpoint")->envname("CRISP_ENDPOINT");
   app.require_subcommand(0, 1);
-  for (auto* add :
-       {AddRun, AddPs, AddLogs, AddExec, AddAttach, AddPortForward, AddStop, AddRm, AddInspect,
-        AddPull, AddLoad, AddImages, AddRmi, AddStatus, AddStats, AddEvents, AddVersion}) {
+  for (auto* add : {AddRun, AddPs, AddLogs, AddExec, AddAttach, AddPortForward, AddStop, AddUpdate,
+                    AddRm, AddInspect, AddPull, AddLoad, AddImages, AddRmi, AddStatus, AddStats,
+                    AddEvents, AddVersion}) {
     add(app, session);
   }
   try {

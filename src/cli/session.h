@@ -52,6 +52,7 @@ void AddExec(CLI::App& app, Session& session);
 void AddAttach(CLI::App& app, Session& session);
 void AddPortForward(CLI::App& app, Session& session);
 void AddStop(CLI::App& app, Session& session);
+void AddUpdate(CLI::App& app, Session& session);
 void AddRm(CLI::App& app, Session& session);
 void AddInspect(CLI::App& app, Session& session);
 void AddPull(CLI::App& app, Session& session);
