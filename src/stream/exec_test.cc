@@ -164,12 +164,11 @@ TEST_F(ExecTest, MuchOutputArrivesWholeBeforeTheExitCode) {
       continue;
     }
     SpdyClient client(url, kV4);
-    client.keep = false;
+    client.keep_bytes = 4096;
     const uint32_t error = client.OpenType("error"), out = client.OpenType("stdout");
     client.OpenType("stderr");
     client.ReadAll(out);
     EXPECT_EQ(client.stream(out).bytes, kBytes);
-    client.keep = true;
     EXPECT_THAT(client.ReadAll(error), HasSubstr("\"5\""));
   }
 }

@@ -146,7 +146,7 @@ TEST_F(PortForwardTest, AHalfCloseReachesThePodAndItsAnswerComesBack) {
 TEST_F(PortForwardTest, MuchDataGoesThroughBothWays) {
   Service echo(Echo);
   SpdyClient client(Url(), kProtocol);
-  client.keep = false;
+  client.keep_bytes = 4096;
   const Pair pair = Open(client, echo.port, "1");
   constexpr size_t kBytes = 64 << 20;
   std::thread reader([&] { client.ReadAtLeast(pair.data, kBytes); });

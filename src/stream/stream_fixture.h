@@ -103,7 +103,7 @@ class SpdyClient final : private SpdyFrameReader::Sink {
   const Incoming& stream(uint32_t id) { return streams_[id]; }
   bool going_away = false;
   uint32_t go_away_status = 0;
-  bool keep = true;  // what comes; else it is only counted
+  size_t keep_bytes = SIZE_MAX;  // of each stream; what comes beyond is only counted
   std::vector<uint32_t> pings;
 
  private:

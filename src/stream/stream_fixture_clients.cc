@@ -161,7 +161,7 @@ absl::Status SpdyClient::OnControl(SpdyType type, uint8_t, std::string_view payl
 absl::Status SpdyClient::OnData(uint32_t id, std::string_view piece, bool fin) {
   Incoming& stream = streams_[id];
   if (!stream.replied) stream.data_before_reply = true;
-  if (keep) stream.data += piece;
+  stream.data += piece.substr(0, keep_bytes - std::min(keep_bytes, stream.data.size()));
   stream.bytes += piece.size();
   if (fin) stream.finished = true;
   return absl::OkStatus();
