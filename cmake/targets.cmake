@@ -44,8 +44,9 @@ function(crisp_tests FOLDER)
     add_executable(${FOLDER}_test ${TESTS})
     target_link_libraries(${FOLDER}_test PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
     crisp_use_pch(${FOLDER}_test ${CRISP_PCH}_test)
-    # Each folder's tests run in mount, cgroup and network namespaces of their own.
-    add_test(NAME ${FOLDER}_test COMMAND ${CMAKE_SOURCE_DIR}/tools/private-namespaces $<TARGET_FILE:${FOLDER}_test>)
+    # Each folder's tests run in mount, cgroup, network and PID namespaces of their own: they look for processes that are left.
+    add_test(NAME ${FOLDER}_test
+      COMMAND ${CMAKE_SOURCE_DIR}/tools/private-namespaces --pids $<TARGET_FILE:${FOLDER}_test>)
     if(NOT CRISP_PCH STREQUAL crisp_pch)
       # What is linked into crispd alone, and so may have threads: "threaded" builds and labels these tests.
       set_tests_properties(${FOLDER}_test PROPERTIES LABELS threaded)
