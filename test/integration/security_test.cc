@@ -196,7 +196,8 @@ TEST_F(Security, DevicesAreGivenAndOthersRefused) {
 }
 
 TEST_F(Security, NoDescriptorLeaksIn) {
-  // Without a pipeline, whose pipes the shell itself would hold; and the shell must stay to be looked at.
+  // Without a pipeline, whose pipes the shell itself would hold; and the shell must stay to be
+  // looked at.
   EXPECT_EQ(RunWith([](auto&) {}, "ls /proc/1/fd; true"), "0\n1\n2\n");
 }
 
