@@ -42,7 +42,13 @@ TEST(RuntimeStatus, ConditionsAndHandlers) {
     EXPECT_TRUE(handler.features().recursive_read_only_mounts());
     EXPECT_FALSE(handler.features().user_namespaces());
   }
+  EXPECT_TRUE(answer.features().mount_options());
+  EXPECT_TRUE(answer.features().supplemental_groups_policy());
+  EXPECT_FALSE(answer.features().user_namespaces_host_network());
+  health.user_namespaces = true;
   const auto verbose = StatusAnswer(health, true);
+  EXPECT_TRUE(verbose.runtime_handlers(0).features().user_namespaces());
+  EXPECT_TRUE(verbose.features().user_namespaces_host_network());
   const auto config = ParseJson(verbose.info().at("config"), "config");
   ASSERT_TRUE(config.ok());
   EXPECT_EQ((*config)["stateDir"], "/run/crisp");

@@ -16,10 +16,7 @@ using grpc::ServerContext;
 class RuntimeService final : public v1::RuntimeService::Service {
  public:
   RuntimeService(PodRuntime& runtime, const NetworkChoice& networks, StreamUrls& urls)
-      : runtime_(runtime),
-        networks_(networks),
-        urls_(urls),
-        recursive_read_only_(DaemonLimits::Probe().recursive_read_only) {}
+      : runtime_(runtime), networks_(networks), urls_(urls) {}
 
   grpc::Status Version(ServerContext*, const v1::VersionRequest*,
                        v1::VersionResponse* response) override {
@@ -31,7 +28,8 @@ class RuntimeService final : public v1::RuntimeService::Service {
                       v1::StatusResponse* response) override {
     RuntimeHealth health{.runtime = runtime_.Ready(),
                          .network = networks_.Ready(),
-                         .recursive_read_only = recursive_read_only_};
+                         .recursive_read_only = runtime_.limits().recursive_read_only,
+                         .user_namespaces = runtime_.limits().user_namespaces.ok()};
     if (request->verbose()) health.facts = runtime_.Facts();
     *response = StatusAnswer(health, request->verbose());
     return grpc::Status::OK;
@@ -202,7 +200,6 @@ class RuntimeService final : public v1::RuntimeService::Service {
   PodRuntime& runtime_;
   const NetworkChoice& networks_;
   StreamUrls& urls_;
-  const bool recursive_read_only_;
 };
 
 }  // namespace

@@ -38,9 +38,11 @@ v1::StatusResponse StatusAnswer(const RuntimeHealth& health, bool verbose) {
     v1::RuntimeHandler& handler = *out.add_runtime_handlers();
     handler.set_name(name);
     handler.mutable_features()->set_recursive_read_only_mounts(health.recursive_read_only);
-    handler.mutable_features()->set_user_namespaces(false);
+    handler.mutable_features()->set_user_namespaces(health.user_namespaces);
   }
   out.mutable_features()->set_supplemental_groups_policy(true);
+  out.mutable_features()->set_user_namespaces_host_network(health.user_namespaces);
+  out.mutable_features()->set_mount_options(true);
   if (verbose) (*out.mutable_info())["config"] = JsonText(health.facts);
   return out;
 }

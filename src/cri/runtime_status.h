@@ -12,6 +12,7 @@ struct RuntimeHealth {
   absl::Status runtime;  // ok, or why no pod can be run
   absl::Status network;  // ok, or why no pod gets a network
   bool recursive_read_only = false;
+  bool user_namespaces = false;
   Json facts;  // for verbose
 };
 

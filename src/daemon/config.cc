@@ -108,6 +108,8 @@ absl::Status CheckConfig(const Config& config) {
   RETURN_IF_ERROR(CheckAbsolute("cni.conf_dir", config.cni_conf_dir));
   for (const std::string& dir : config.cni_bin_dirs)
     RETURN_IF_ERROR(CheckAbsolute("cni.bin_dirs", dir));
+  for (const std::string& dir : config.container_cdi_dirs)
+    RETURN_IF_ERROR(CheckAbsolute("container.cdi_dirs", dir));
   if (!config.cni_cache_dir.empty())
     RETURN_IF_ERROR(CheckAbsolute("cni.cache_dir", config.cni_cache_dir));
   if (!config.monitor.empty()) RETURN_IF_ERROR(CheckAbsolute("monitor", config.monitor));

@@ -39,6 +39,7 @@ struct Config {
   int64_t server_threads = 512;
   int64_t server_message_mib = 16;
 
+  std::vector<std::string> container_cdi_dirs = {"/etc/cdi", "/var/run/cdi"};
   int64_t container_log_line_max = 16384;
   int64_t container_shm_mib = 64;
 

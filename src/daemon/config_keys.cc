@@ -24,6 +24,10 @@ constexpr Key<Config> kConfigKeys[] = {
      8, 16384},
     {"server.message_mib", &Config::server_message_mib,
      "Largest gRPC message, in MiB, in either direction. kubelet's own limit is 16.", 4, 256},
+    {"container.cdi_dirs", &Config::container_cdi_dirs,
+     "Where specifications of CDI devices (*.json, *.yaml) are looked for. Of two that describe "
+     "the "
+     "same device, the one in the later folder counts."},
     {"container.log_line_max", &Config::container_log_line_max,
      "Bytes of content in one line of a container's log; a longer line is written in parts.", 256,
      65536},

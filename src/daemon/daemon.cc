@@ -84,6 +84,7 @@ PodOptions PodOptionsOf(const Config& config, const std::string& monitor) {
   options.netns_dir = config.network_netns_dir;
   options.monitor_path = monitor;
   options.runtime_handlers = RuntimeHandlerNames();
+  options.cdi_folders = config.container_cdi_dirs;
   options.log_line_max = static_cast<uint64_t>(config.container_log_line_max);
   options.shm_bytes = static_cast<uint64_t>(config.container_shm_mib) << 20;
   return options;

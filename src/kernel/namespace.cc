@@ -7,9 +7,13 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <system_error>
 #include <thread>
@@ -82,7 +86,30 @@ absl::StatusOr<std::string> SysctlPath(const std::string& name) {
   return path;
 }
 
-absl::Status WriteSysctl(const std::string& name, const std::string& value, int flags) {
+// Settings of IPC are written by the root of the namespace's owner alone, whatever else may be: for
+// their sake this thread takes on its identity, and its own again.
+class AsRoot {
+ public:
+  AsRoot(uid_t uid, gid_t gid) : dumpable_(prctl(PR_GET_DUMPABLE)) {
+    if (uid == 0 && gid == 0) return;
+    // By system call: the C library's functions change all threads.
+    changed_ = syscall(SYS_setresgid, -1, gid, -1) == 0 && syscall(SYS_setresuid, -1, uid, -1) == 0;
+  }
+  ~AsRoot() {
+    if (!changed_) return;
+    if (syscall(SYS_setresuid, -1, 0, -1) != 0 || syscall(SYS_setresgid, -1, 0, -1) != 0) abort();
+    // A change of identity clears it, for the whole process.
+    prctl(PR_SET_DUMPABLE, dumpable_);
+  }
+  AsRoot(const AsRoot&) = delete;
+
+ private:
+  const int dumpable_;
+  bool changed_ = false;
+};
+
+absl::Status WriteSysctl(const std::string& name, const std::string& value, int flags,
+                         const IdMaps& maps) {
   ASSIGN_OR_RETURN(const std::string path, SysctlPath(name));
   const int flag = FlagOfSysctl(path);
   if (flag == 0) {
@@ -93,15 +120,20 @@ absl::Status WriteSysctl(const std::string& name, const std::string& value, int 
     return absl::InvalidArgumentError(Cat("sysctl ", name, " needs the pod's own ", NameOf(flag),
                                           " namespace, but the pod uses the host's"));
   }
-  const absl::Status status = WriteExisting(Cat("/proc/sys/", path), value);
+  const bool ipc = flag == CLONE_NEWIPC;
+  const absl::Status status = [&] {
+    const AsRoot root(ipc ? maps.RootUid() : 0, ipc ? maps.RootGid() : 0);
+    return WriteExisting(Cat("/proc/sys/", path), value);
+  }();
   if (status.ok()) return status;
   const bool callers_fault = absl::IsNotFound(status) || absl::IsInvalidArgument(status);
   return WithCode(callers_fault ? absl::StatusCode::kInvalidArgument : status.code(),
                   Annotate(status, Cat("setting sysctl ", name, " to \"", value, "\"")));
 }
 
-absl::Status WriteSysctls(const std::map<std::string, std::string>& sysctls, int flags) {
-  for (const auto& [name, value] : sysctls) RETURN_IF_ERROR(WriteSysctl(name, value, flags));
+absl::Status WriteSysctls(const std::map<std::string, std::string>& sysctls, int flags,
+                          const IdMaps& maps) {
+  for (const auto& [name, value] : sysctls) RETURN_IF_ERROR(WriteSysctl(name, value, flags, maps));
   return absl::OkStatus();
 }
 
@@ -116,10 +148,10 @@ absl::Status BringLoopbackUp() {
   return absl::OkStatus();
 }
 
-absl::Status Pin(NamespaceKind kind, const std::string& path) {
+absl::Status Pin(const std::string& link, const std::string& path) {
   RETURN_IF_ERROR(UnpinNamespace(path));
   ASSIGN_OR_RETURN(UniqueFd file, OpenFile(path, O_RDONLY | O_CREAT | O_EXCL, 0444));
-  if (mount(ThreadLink(kind), path.c_str(), nullptr, MS_BIND, nullptr) != 0) {
+  if (mount(link.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) != 0) {
     const absl::Status status = ErrnoStatus("pinning a namespace at ", path);
     unlink(path.c_str());
     return status;
@@ -127,24 +159,44 @@ absl::Status Pin(NamespaceKind kind, const std::string& path) {
   return absl::OkStatus();
 }
 
-// On a thread of its own, which ends in the namespaces it made.
-absl::Status MakeAndPin(const std::vector<PinRequest>& requests, const std::string& hostname,
-                        const std::map<std::string, std::string>& sysctls) {
+int FlagsOf(const std::vector<PinRequest>& requests) {
   int flags = 0;
   for (const PinRequest& request : requests) flags |= CloneFlag(request.kind);
-  if (unshare(flags) != 0) return ErrnoStatus("making the pod's namespaces");
+  return flags;
+}
+
+// Those that the holder has made.
+absl::Status Join(const std::vector<PinRequest>& requests, const NamespaceHolder& holder) {
+  for (const PinRequest& request : requests) {
+    const std::string path = holder.Path(BaseName(ThreadLink(request.kind)));
+    ASSIGN_OR_RETURN(const UniqueFd fd, OpenFile(path, O_RDONLY));
+    if (setns(fd.get(), CloneFlag(request.kind)) != 0) return ErrnoStatus("joining ", path);
+  }
+  return absl::OkStatus();
+}
+
+// On a thread of its own, which ends in the namespaces it made, or joined if there is a holder.
+absl::Status MakeAndPin(const std::vector<PinRequest>& requests, const std::string& hostname,
+                        const std::map<std::string, std::string>& sysctls,
+                        const NamespaceHolder* holder, const IdMaps& maps) {
+  const int flags = FlagsOf(requests);
+  if (holder != nullptr) {
+    RETURN_IF_ERROR(Join(requests, *holder));
+  } else if (unshare(flags) != 0) {
+    return ErrnoStatus("making the pod's namespaces");
+  }
   if ((flags & CLONE_NEWNET) != 0) RETURN_IF_ERROR(BringLoopbackUp());
   if ((flags & CLONE_NEWUTS) != 0 && !hostname.empty() &&
       sethostname(hostname.data(), hostname.size()) != 0) {
     return ErrnoStatus("setting the pod's hostname to \"", hostname, "\"");
   }
-  RETURN_IF_ERROR(WriteSysctls(sysctls, flags));
+  RETURN_IF_ERROR(WriteSysctls(sysctls, flags, maps));
   size_t pinned = 0;
   absl::Cleanup unpin = [&] {
     while (pinned > 0) UnpinNamespace(requests[--pinned].path).IgnoreError();
   };
   for (; pinned < requests.size(); ++pinned) {
-    RETURN_IF_ERROR(Pin(requests[pinned].kind, requests[pinned].path));
+    RETURN_IF_ERROR(Pin(ThreadLink(requests[pinned].kind), requests[pinned].path));
   }
   std::move(unpin).Cancel();
   return absl::OkStatus();
@@ -165,9 +217,19 @@ absl::Status OnOwnThread(const std::function<absl::Status()>& task) {
 }  // namespace
 
 absl::Status PinNamespaces(const std::vector<PinRequest>& requests, const std::string& hostname,
-                           const std::map<std::string, std::string>& sysctls) {
-  if (requests.empty() && sysctls.empty()) return absl::OkStatus();
-  return OnOwnThread([&] { return MakeAndPin(requests, hostname, sysctls); });
+                           const std::map<std::string, std::string>& sysctls,
+                           const std::optional<OwnerRequest>& owner) {
+  if (!owner.has_value()) {
+    if (requests.empty() && sysctls.empty()) return absl::OkStatus();
+    return OnOwnThread([&] { return MakeAndPin(requests, hostname, sysctls, nullptr, {}); });
+  }
+  ASSIGN_OR_RETURN(const NamespaceHolder holder,
+                   NamespaceHolder::Start(owner->maps, FlagsOf(requests)));
+  RETURN_IF_ERROR(Pin(holder.Path("user"), owner->path));
+  const absl::Status status =
+      OnOwnThread([&] { return MakeAndPin(requests, hostname, sysctls, &holder, owner->maps); });
+  if (!status.ok()) UnpinNamespace(owner->path).IgnoreError();
+  return status;
 }
 
 absl::Status UnpinNamespace(const std::string& path) {

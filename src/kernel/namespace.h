@@ -6,11 +6,13 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/unique_fd.h"
+#include "kernel/user_namespace.h"
 
 namespace crisp {
 
@@ -21,13 +23,22 @@ struct PinRequest {
   std::string path;  // a file that is made here; its folder must exist (see PrepareNetnsFolder)
 };
 
+// The user namespace that shall own the others.
+struct OwnerRequest {
+  std::string path;
+  IdMaps maps;
+};
+
 // Makes the namespaces and pins each at its path. Sets hostname in a new UTS namespace (unless it
 // is empty), brings lo up in a new network namespace, and writes the sysctls inside: net.* needs
 // kNetwork among the requests, kernel.shm*, kernel.msg*, kernel.sem and fs.mqueue.* need kIpc,
 // kernel.domainname needs kUts; anything else is InvalidArgument, for it would change the host.
-// Nothing stays pinned after an error. A path left over by an earlier try is replaced.
+// Nothing stays pinned after an error. A path left over by an earlier try is replaced. With an
+// owner, a user namespace is made and pinned too, and the others belong to it; ids in sysctls
+// (net.ipv4.ping_group_range) are the host's all the same.
 absl::Status PinNamespaces(const std::vector<PinRequest>& requests, const std::string& hostname,
-                           const std::map<std::string, std::string>& sysctls);
+                           const std::map<std::string, std::string>& sysctls,
+                           const std::optional<OwnerRequest>& owner = std::nullopt);
 
 // Unmounts (lazily) and removes the file; ok if there is none. The namespace dies with its last
 // process.

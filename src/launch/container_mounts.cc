@@ -12,6 +12,8 @@
 #include "kernel/rooted_path.h"
 #include "launch/copy_up.h"
 #include "launch/json_list.h"
+#include "launch/rootfs.h"
+#include "launch/user_mapping.h"
 
 namespace crisp {
 namespace {
@@ -62,6 +64,7 @@ absl::StatusOr<ContainerMounts> ContainerMounts::Plan(const Json& config, const 
                                                       const CgroupTree& tree,
                                                       const std::string& cgroup) {
   ContainerMounts plan;
+  plan.config_ = &config;
   plan.bundle_ = bundle;
   plan.cgroups_ = &tree;
   plan.cgroup_ = cgroup;
@@ -76,20 +79,24 @@ absl::StatusOr<ContainerMounts> ContainerMounts::Plan(const Json& config, const 
                 JsonString(mount, "type"),
                 JsonString(mount, "source"),
                 {},
+                {},
                 {}};
     if (entry.destination.empty()) {
       return absl::InvalidArgumentError("config.json: a mount has no destination");
     }
-    if (mount.contains("uidMappings") || mount.contains("gidMappings")) {
-      return absl::UnimplementedError(
-          Cat("mount at ", entry.destination, ": idmapped mounts are not supported"));
-    }
+    absl::StatusOr<IdMaps> maps = ParseIdMaps(mount);
+    if (!maps.ok()) return Annotate(maps.status(), Cat("mount at ", entry.destination));
+    entry.maps = *std::move(maps);
     absl::StatusOr<MountOptions> options = ParseMountOptions(StringList(mount, "options"));
     if (!options.ok()) {
       return Annotate(options.status(), Cat("mount at ", entry.destination));
     }
     entry.options = *std::move(options);
     if (entry.type == "bind") entry.options.bind = true;
+    if (!entry.maps.empty() && !entry.options.bind) {
+      return absl::InvalidArgumentError(
+          Cat("mount at ", entry.destination, ": only bind mounts can have their ids mapped"));
+    }
     if (CleanPath(Cat("/", entry.destination)) == "/dev") {
       plan.own_dev_ = !entry.options.bind;
       plan.binds_dev_ = entry.options.bind;
@@ -105,7 +112,23 @@ absl::Status ContainerMounts::TakeSource(Entry& entry) const {
   absl::StatusOr<UniqueFd> tree = CloneMount(AT_FDCWD, path, entry.options.bind_depth);
   if (!tree.ok()) return Annotate(tree.status(), Cat("mount at ", entry.destination));
   entry.tree = *std::move(tree);
-  return absl::OkStatus();
+  // A peer of the host's mount would carry back what the container mounts; see CutOffMounts for
+  // what is taken later.
+  if (user_namespace_fd_ >= 0 && entry.options.propagation == 0) {
+    RETURN_IF_ERROR(ChangeMount(entry.tree.get(), {.propagation = MS_SLAVE}, TreeDepth::kRecursive,
+                                entry.destination));
+  }
+  return entry.maps.empty() ? absl::OkStatus() : MapIds(entry);
+}
+
+absl::Status ContainerMounts::MapIds(const Entry& entry) const {
+  const TreeDepth depth = entry.options.map_recursively ? TreeDepth::kRecursive : TreeDepth::kOne;
+  const std::string name = Cat("the mount at ", entry.destination);
+  if (user_namespace_fd_ >= 0 && entry.maps == user_maps_) {
+    return MapMount(entry.tree.get(), user_namespace_fd_, depth, name);
+  }
+  ASSIGN_OR_RETURN(const UniqueFd user_namespace, MakeUserNamespace(entry.maps));
+  return MapMount(entry.tree.get(), user_namespace.get(), depth, name);
 }
 
 absl::Status ContainerMounts::TakeSharedSources() {
@@ -178,6 +201,7 @@ absl::Status ContainerMounts::AttachFilesystem(int root_fd, Entry& entry) {
   const bool seal_later = entry.type == "tmpfs" && (now.set & MOUNT_ATTR_RDONLY) != 0;
   if (seal_later) now.set &= ~static_cast<uint64_t>(MOUNT_ATTR_RDONLY);
   if (options.read_only && !IsPseudo(entry.type)) RETURN_IF_ERROR(fs.SetFlag("ro"));
+  if (entry.type == "tmpfs" || entry.type == "devpts") RETURN_IF_ERROR(SetMountLabel(fs, *config_));
   ASSIGN_OR_RETURN(UniqueFd mount, fs.Mount(now.set));
   if (options.copy_up && entry.type == "tmpfs") {
     RETURN_IF_ERROR(CopyUp(root_fd, entry.destination, mount.get()));

@@ -10,16 +10,23 @@
 #include "base/json.h"
 #include "base/unique_fd.h"
 #include "kernel/cgroup.h"
+#include "kernel/user_namespace.h"
 #include "launch/mount_options.h"
 
 namespace crisp {
 
 class ContainerMounts {
  public:
-  // Reads config.json's mounts; bundle is what relative sources are relative to. cgroup: what a
-  // mount of type "cgroup" shows.
+  // Reads config.json's mounts; bundle is what relative sources are relative to; config is
+  // borrowed. cgroup: what a mount of type "cgroup" shows.
   static absl::StatusOr<ContainerMounts> Plan(const Json& config, const std::string& bundle,
                                               const CgroupTree& tree, const std::string& cgroup);
+
+  // The container's user namespace, which most id-mapped mounts use as it is. Borrowed.
+  void UseUserNamespace(int fd, IdMaps maps) {
+    user_namespace_fd_ = fd;
+    user_maps_ = std::move(maps);
+  }
 
   // Before CutOffMounts: sources with shared propagation.
   absl::Status TakeSharedSources();
@@ -38,6 +45,7 @@ class ContainerMounts {
     std::string destination, type, source;
     MountOptions options;
     UniqueFd tree;
+    IdMaps maps;  // not empty: an id-mapped mount
   };
   struct Sealed {
     UniqueFd mount;
@@ -46,6 +54,7 @@ class ContainerMounts {
   };
 
   absl::Status TakeSource(Entry& entry) const;
+  absl::Status MapIds(const Entry& entry) const;
   absl::Status AttachEntry(int root_fd, Entry& entry);
   absl::Status AttachBind(int root_fd, Entry& entry);
   absl::Status AttachFilesystem(int root_fd, Entry& entry);
@@ -53,11 +62,14 @@ class ContainerMounts {
   absl::Status FillCgroups(int folder_fd, const Entry& entry);
   absl::Status Remount(int root_fd, const Entry& entry) const;
 
+  const Json* config_ = nullptr;
   std::string bundle_;
   const CgroupTree* cgroups_ = nullptr;
   std::string cgroup_;
   std::vector<Entry> entries_;
   std::vector<Sealed> sealed_;
+  int user_namespace_fd_ = -1;
+  IdMaps user_maps_;
   bool own_dev_ = false;
   bool binds_dev_ = false;
 };

@@ -85,7 +85,8 @@ absl::StatusOr<MountOptions> ParseMountOptions(const std::vector<std::string>& o
     const std::string_view below = name.substr(name.empty() || name[0] != 'r' ? 0 : 1);
     if (IsForLauncher(name, result)) continue;
     if (name == "idmap" || name == "ridmap") {
-      return absl::UnimplementedError("idmapped mounts are not supported");
+      result.map_recursively = name == "ridmap";
+      continue;
     }
     if (const AttributeOption* attribute = FindAttribute(name)) {
       Apply(*attribute, result.one);

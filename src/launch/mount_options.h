@@ -20,11 +20,12 @@ struct MountOptions {
   TreeDepth bind_depth = TreeDepth::kOne;
   bool remount = false;
   bool copy_up = false;
+  bool map_recursively = false;         // "ridmap": the ids of mounts below are mapped, too
   bool read_only = false;               // "ro" or "rro" was the last word
   std::vector<std::string> filesystem;  // "mode=755", "sync"
 };
 
-// Unimplemented for idmapped mounts.
+// "idmap" alone says nothing: a mount is id-mapped if it has mappings.
 absl::StatusOr<MountOptions> ParseMountOptions(const std::vector<std::string>& options);
 
 }  // namespace crisp

@@ -43,7 +43,8 @@ TEST(MountOptionsTest, LetterRMeansAllBelow) {
 }
 
 TEST(MountOptionsTest, IdmapIsRefused) {
-  EXPECT_TRUE(absl::IsUnimplemented(ParseMountOptions({"ridmap"}).status()));
+  EXPECT_TRUE(ParseMountOptions({"ridmap"})->map_recursively);
+  EXPECT_FALSE(ParseMountOptions({"idmap"})->map_recursively);
 }
 
 }  // namespace

@@ -102,8 +102,16 @@ absl::Status AddTo(NamespacePlan& plan, NamedNamespace named, uint64_t& seen) {
     return absl::InvalidArgumentError(Cat("config.json: two namespaces of type ", named.type));
   }
   seen |= flag;
-  if (flag == CLONE_NEWUSER || flag == CLONE_NEWTIME) {
-    return absl::UnimplementedError(Cat(named.type, " namespaces are not supported"));
+  if (flag == CLONE_NEWTIME) {
+    return absl::UnimplementedError("time namespaces are not supported");
+  }
+  if (flag == CLONE_NEWUSER) {
+    if (named.path.empty()) {
+      return absl::UnimplementedError(
+          "a user namespace must be named by its path: making one is not the launcher's part");
+    }
+    plan.user_path = std::move(named.path);
+    return absl::OkStatus();
   }
   if (flag == CLONE_NEWNS && !named.path.empty()) {
     return absl::UnimplementedError("joining a mount namespace by its path is not supported");
@@ -125,6 +133,7 @@ absl::Status AddTo(NamespacePlan& plan, NamedNamespace named, uint64_t& seen) {
 bool NamespacePlan::Has(int flag) const {
   if ((create & flag) != 0 || (flag == CLONE_NEWCGROUP && create_cgroup)) return true;
   if (flag == CLONE_NEWPID && !pid_path.empty()) return true;
+  if (flag == CLONE_NEWUSER && !user_path.empty()) return true;
   for (const Join& one : join) {
     if (one.flag == flag) return true;
   }

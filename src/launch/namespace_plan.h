@@ -20,15 +20,16 @@ struct NamespacePlan {
   };
   uint64_t create = 0;         // CLONE_NEW*, for clone3
   bool create_cgroup = false;  // made by the child itself, once it is in its cgroup
-  std::vector<Join> join;      // all but the PID namespace
+  std::vector<Join> join;      // all but the PID and the user namespace
   std::string pid_path;        // PID namespace to join; empty: none
+  std::string user_path;       // user namespace to join; empty: the caller's
   std::string cgroups_path;    // linux.cgroupsPath
 
   bool Has(int flag) const;  // made or joined
 };
 
 // InvalidArgument if linux.namespaces is missing, names one twice or an unknown one, or has no new
-// mount namespace. Unimplemented for user and time namespaces.
+// mount namespace. Unimplemented for time namespaces and for new user namespaces.
 absl::StatusOr<NamespacePlan> ReadNamespacePlan(std::string_view config_json);
 
 }  // namespace crisp

@@ -31,6 +31,15 @@ TEST(NamespacePlanTest, TellsNewFromJoined) {
   EXPECT_FALSE(plan->Has(CLONE_NEWUTS));
 }
 
+TEST(NamespacePlanTest, JoinsAUserNamespaceByItsPath) {
+  const absl::StatusOr<NamespacePlan> plan =
+      ReadNamespacePlan(Config(R"([{"type":"mount"},{"type":"user","path":"/u"}])"));
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ(plan->user_path, "/u");
+  EXPECT_TRUE(plan->join.empty());
+  EXPECT_TRUE(plan->Has(CLONE_NEWUSER));
+}
+
 TEST(NamespacePlanTest, RefusesWhatItCannotDo) {
   const auto code = [](std::string_view namespaces) {
     return ReadNamespacePlan(Config(namespaces)).status().code();

@@ -52,7 +52,7 @@ absl::StatusOr<Launch> NativeLauncher::Start(const StartRequest& request) {
   auto remove = [cgroup] { (void)cgroup.Remove(); };
   absl::Cleanup undo = remove;
   ForkRequest fork{.namespaces = plan->create};
-  UniqueFd unified, pid_namespace;
+  UniqueFd unified, pid_namespace, user_namespace;
   if (cgroup.path() != "/") {
     RETURN_IF_ERROR(cgroup.Create());
     ASSIGN_OR_RETURN(unified, Unified(cgroups_, cgroup));
@@ -66,14 +66,22 @@ absl::StatusOr<Launch> NativeLauncher::Start(const StartRequest& request) {
     pid_namespace = *std::move(opened);
     fork.pid_namespace_fd = pid_namespace.get();
   }
-  ASSIGN_OR_RETURN(Launch launch, Fork(fork));
+  ContainerChild child(request, *plan, cgroups_, cgroup, unified.valid());
+  if (!plan->user_path.empty()) {
+    absl::StatusOr<UniqueFd> opened = OpenFile(plan->user_path, O_RDONLY);
+    if (!opened.ok()) return InContainer(opened.status(), request.container_id);
+    user_namespace = *std::move(opened);
+    fork.user_namespace_fd = user_namespace.get();
+    fork.prepare = [&] { return child.Prepare(config, user_namespace.get()); };
+  }
+  absl::StatusOr<Launch> forked = Fork(fork);
+  if (!forked.ok()) return InContainer(forked.status(), request.container_id);
+  Launch launch = *std::move(forked);
   if (launch.pid == 0) {
     OutcomeChannel outcome(std::move(launch.outcome));
     absl::Status status = CleanChild();
-    if (status.ok()) {
-      status =
-          ContainerChild(request, *plan, cgroups_, cgroup, unified.valid(), outcome).Run(config);
-    }
+    if (status.ok() && !user_namespace.valid()) status = child.Prepare(config, -1);
+    if (status.ok()) status = child.Run(outcome);
     End(outcome, InContainer(status, request.container_id));
   }
   std::move(undo).Cancel();

@@ -21,6 +21,7 @@
 #include "kernel/rooted_path.h"
 #include "launch/capability_sets.h"
 #include "launch/devices.h"
+#include "launch/exec_label.h"
 #include "launch/json_list.h"
 #include "launch/process_limits.h"
 #include "launch/process_terminal.h"
@@ -56,7 +57,8 @@ absl::Status ProcessSetup::PrepareStreams(int root_fd, bool console) {
   return absl::OkStatus();
 }
 
-absl::Status ProcessSetup::Run(int root_fd, const SeccompFilter& filter, bool make_cwd) {
+absl::Status ProcessSetup::Run(int root_fd, int proc_fd, const SeccompFilter& filter,
+                               bool make_cwd) {
   ASSIGN_OR_RETURN(const CapabilitySets capabilities, ParseCapabilities(process_));
   const bool no_new_privileges = JsonBool(process_, "noNewPrivileges");
   std::vector<std::string> args = StringList(process_, "args");
@@ -81,7 +83,9 @@ absl::Status ProcessSetup::Run(int root_fd, const SeccompFilter& filter, bool ma
   if (::close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC) != 0) {
     return ErrnoStatus("marking descriptors close-on-exec");
   }
+  if (before_program_) RETURN_IF_ERROR(before_program_());
   ::prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
+  RETURN_IF_ERROR(SetExecLabels(proc_fd, process_));
   RETURN_IF_ERROR(outcome_.SendReady());
   std::vector<std::string> env = StringList(process_, "env");
   const std::vector<char*> argv = Pointers(args);

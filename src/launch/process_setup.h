@@ -3,6 +3,7 @@
 // seccomp, execve. The order is what makes it safe; see Run. Used in the forked child alone.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -24,8 +25,13 @@ class ProcessSetup {
   // where a stream is missing. console: also mounts the terminal on /dev/console.
   absl::Status PrepareStreams(int root_fd, bool console);
 
-  // In the root ("/" is the container's). Returns only if it failed.
-  absl::Status Run(int root_fd, const SeccompFilter& filter, bool make_cwd);
+  // Something to be done as the user, with the capabilities and in the root of the program, right
+  // before it.
+  void BeforeProgram(std::function<absl::Status()> step) { before_program_ = std::move(step); }
+
+  // In the root ("/" is the container's). proc_fd: the host's procfs, for the labels of security
+  // modules. Returns only if it failed.
+  absl::Status Run(int root_fd, int proc_fd, const SeccompFilter& filter, bool make_cwd);
 
  private:
   absl::Status SetLimits() const;
@@ -43,6 +49,7 @@ class ProcessSetup {
   UniqueFd null_;
   UniqueFd terminal_;
   bool cwd_pending_ = false;
+  std::function<absl::Status()> before_program_;
 };
 
 }  // namespace crisp

@@ -8,6 +8,8 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "kernel/mount.h"
+#include "kernel/user_namespace.h"
+#include "launch/hooks.h"
 
 namespace crisp {
 namespace {
@@ -15,7 +17,7 @@ namespace {
 constexpr size_t kMaxOptionPage = 4095;  // mount(2) copies one page of options
 
 // Linux 6.7 takes layers one by one, of any number. FailedPrecondition: this kernel does not.
-absl::StatusOr<UniqueFd> NewOverlay(const RootfsPlan& plan) {
+absl::StatusOr<UniqueFd> NewOverlay(const RootfsPlan& plan, const Json& config) {
   ASSIGN_OR_RETURN(NewFilesystem overlay, NewFilesystem::Open("overlay"));
   for (const std::string& layer : plan.lower) {
     const absl::Status added = overlay.Set("lowerdir+", layer);
@@ -29,6 +31,7 @@ absl::StatusOr<UniqueFd> NewOverlay(const RootfsPlan& plan) {
     RETURN_IF_ERROR(overlay.Set("workdir", plan.work));
   }
   for (const std::string& option : plan.options) RETURN_IF_ERROR(overlay.SetOption(option));
+  RETURN_IF_ERROR(SetMountLabel(overlay, config));
   return overlay.Mount(0);
 }
 
@@ -43,22 +46,34 @@ std::string CommonFolder(const std::vector<std::string>& paths) {
   return common;
 }
 
-absl::StatusOr<UniqueFd> AttachOverlay(const RootfsPlan& plan, const std::string& target) {
+std::string MountLabel(const Json& config) {
+  const Json* linux_part = JsonMember(config, "linux");
+  return linux_part == nullptr ? "" : JsonString(*linux_part, "mountLabel");
+}
+
+absl::StatusOr<UniqueFd> AttachOverlay(const RootfsPlan& plan, const std::string& target,
+                                       const Json& config) {
   if (plan.lower.empty()) return absl::InvalidArgumentError("overlay: there is no layer");
-  absl::StatusOr<UniqueFd> mount = NewOverlay(plan);
+  absl::StatusOr<UniqueFd> mount = NewOverlay(plan, config);
   if (mount.ok()) {
     ASSIGN_OR_RETURN(const UniqueFd folder, OpenFile(target, O_PATH | O_DIRECTORY));
     RETURN_IF_ERROR(AttachMount(mount->get(), folder.get(), target));
     return mount;
   }
   if (!absl::IsFailedPrecondition(mount.status())) return mount;
-  RETURN_IF_ERROR(MountOverlayByText(plan, target));
+  RETURN_IF_ERROR(MountOverlayByText(plan, target, MountLabel(config)));
   return OpenFile(target, O_PATH | O_DIRECTORY);
 }
 
 }  // namespace
 
-absl::Status MountOverlayByText(const RootfsPlan& plan, const std::string& target) {
+absl::Status SetMountLabel(NewFilesystem& fs, const Json& config) {
+  const std::string label = MountLabel(config);
+  return label.empty() ? absl::OkStatus() : fs.Set("context", label);
+}
+
+absl::Status MountOverlayByText(const RootfsPlan& plan, const std::string& target,
+                                const std::string& mount_label) {
   std::vector<std::string> paths = plan.lower;
   if (!plan.upper.empty()) paths.insert(paths.end(), {plan.upper, plan.work});
   const std::string common = CommonFolder(paths);
@@ -76,6 +91,8 @@ absl::Status MountOverlayByText(const RootfsPlan& plan, const std::string& targe
     data += Cat(",upperdir=", paths[paths.size() - 2], ",workdir=", paths.back());
   }
   for (const std::string& option : plan.options) data += Cat(",", option);
+  // In quotes, for the categories are parted by commas.
+  if (!mount_label.empty()) data += Cat(",context=\"", mount_label, "\"");
   if (data.size() > kMaxOptionPage) {
     return absl::InvalidArgumentError(
         Cat("overlay: the paths of ", plan.lower.size(),
@@ -93,20 +110,54 @@ absl::Status CutOffMounts() {
   return ErrnoStatus("making the mounts of the container's namespace slaves of the host's");
 }
 
-absl::StatusOr<UniqueFd> AttachRoot(const RootfsPlan& plan, const std::string& bundle,
-                                    const Json& config) {
-  if (plan.present) return AttachOverlay(plan, bundle);
+namespace {
+
+absl::StatusOr<std::string> RootPath(const std::string& bundle, const Json& config) {
   const Json* root = JsonMember(config, "root");
   std::string path = root == nullptr ? "" : JsonString(*root, "path");
   if (path.empty()) return absl::InvalidArgumentError("config.json: root.path is missing");
   if (path[0] != '/') path = JoinPath(bundle, path);
-  // pivot_root wants a mount, and the folder is none (or one that the host shares).
+  return path;
+}
+
+// pivot_root wants a mount, and the folder is none (or one that the host shares).
+absl::StatusOr<UniqueFd> TakeRootFolder(const std::string& path) {
   ASSIGN_OR_RETURN(UniqueFd mount, CloneMount(AT_FDCWD, path, TreeDepth::kRecursive));
   RETURN_IF_ERROR(
       ChangeMount(mount.get(), {.propagation = MS_PRIVATE}, TreeDepth::kOne, "the root"));
+  return mount;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> RootTarget(const RootfsPlan& plan, const std::string& bundle,
+                                       const Json& config) {
+  if (plan.present && !HasHooks(config, "createContainer")) return bundle;
+  return RootPath(bundle, config);
+}
+
+absl::StatusOr<UniqueFd> AttachRoot(const RootfsPlan& plan, const std::string& bundle,
+                                    const Json& config) {
+  ASSIGN_OR_RETURN(const std::string path, RootTarget(plan, bundle, config));
+  if (plan.present) return AttachOverlay(plan, path, config);
+  ASSIGN_OR_RETURN(UniqueFd mount, TakeRootFolder(path));
   ASSIGN_OR_RETURN(const UniqueFd folder, OpenFile(path, O_PATH | O_DIRECTORY));
   RETURN_IF_ERROR(AttachMount(mount.get(), folder.get(), path));
   return mount;
+}
+
+absl::StatusOr<UniqueFd> TakeMappedRoot(const RootfsPlan& plan, const std::string& bundle,
+                                        const Json& config, int user_namespace_fd) {
+  if (!plan.present) {
+    ASSIGN_OR_RETURN(const std::string path, RootPath(bundle, config));
+    return TakeRootFolder(path);
+  }
+  RETURN_IF_ERROR(CoverWithMapped(plan.lower, user_namespace_fd));
+  absl::StatusOr<UniqueFd> overlay = NewOverlay(plan, config);
+  if (!absl::IsFailedPrecondition(overlay.status())) return overlay;
+  // Before Linux 6.7: what is attached is taken off again by a detached copy.
+  RETURN_IF_ERROR(MountOverlayByText(plan, bundle, MountLabel(config)));
+  return CloneMount(AT_FDCWD, bundle, TreeDepth::kOne);
 }
 
 absl::Status EnterRoot(int root_fd, const Json& config) {

@@ -1,5 +1,6 @@
 // crisp-monitor: one a pod. crispd starts it and may die; it stays until it is told to shut down:
-//   crisp-monitor --pod ID --listen-fd N [--pod-init [--netns PATH] [--ipcns PATH] [--utsns PATH]]
+//   crisp-monitor --pod ID --listen-fd N [--pod-init [--netns PATH] [--ipcns PATH] [--utsns PATH]
+//     [--userns PATH]]
 // N is a listening packet socket. docs/monitor-protocol.md.
 #include <fcntl.h>
 #include <malloc.h>
@@ -34,6 +35,7 @@ struct Arguments {
   int listen_fd = -1;
   bool pod_init = false;
   std::vector<std::string> namespaces;
+  std::string user_namespace;
 };
 
 absl::StatusOr<Arguments> ParseArguments(int argc, char** argv) {
@@ -56,6 +58,8 @@ absl::StatusOr<Arguments> ParseArguments(int argc, char** argv) {
       }
     } else if (name == "--netns" || name == "--ipcns" || name == "--utsns") {
       arguments.namespaces.emplace_back(value);
+    } else if (name == "--userns") {
+      arguments.user_namespace = std::string(value);
     } else {
       return absl::InvalidArgumentError(Cat("the option ", name, " is unknown"));
     }
@@ -109,7 +113,7 @@ absl::Status Run(const Arguments& arguments) {
 
   pid_t init_pid = 0;
   if (arguments.pod_init) {
-    ASSIGN_OR_RETURN(init_pid, StartPodInit(arguments.namespaces));
+    ASSIGN_OR_RETURN(init_pid, StartPodInit(arguments.namespaces, arguments.user_namespace));
   }
   ASSIGN_OR_RETURN(const CgroupTree cgroups, CgroupTree::Detect());
   ASSIGN_OR_RETURN(const std::unique_ptr<EventLoop> loop, EventLoop::Create());

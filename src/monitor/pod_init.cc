@@ -52,10 +52,19 @@ absl::Status DropPrivileges() {
   return absl::OkStatus();
 }
 
-absl::Status Seal(const std::vector<std::string>& namespaces) {
-  for (const std::string& path : namespaces) {
-    ASSIGN_OR_RETURN(const UniqueFd fd, OpenFile(path, O_RDONLY));
-    if (setns(fd.get(), 0) != 0) return ErrnoStatus("join the namespace ", path);
+struct InitPlan {
+  std::vector<UniqueFd> namespaces;  // to join
+  UniqueFd user_namespace;           // may be invalid
+  int report_fd = -1;
+};
+
+absl::Status Seal(const InitPlan& plan) {
+  if (plan.user_namespace.valid() &&
+      (syscall(SYS_setresgid, 0, 0, 0) != 0 || syscall(SYS_setresuid, 0, 0, 0) != 0)) {
+    return ErrnoStatus("become the user namespace's root");
+  }
+  for (const UniqueFd& fd : plan.namespaces) {
+    if (setns(fd.get(), 0) != 0) return ErrnoStatus("join a namespace of the pod");
   }
   if (unshare(CLONE_NEWCGROUP) != 0 && errno != EINVAL) {
     return ErrnoStatus("unshare the cgroup namespace");
@@ -82,14 +91,14 @@ absl::Status Seal(const std::vector<std::string>& namespaces) {
   }
 }
 
-[[noreturn]] void RunPodInit(const std::vector<std::string>& namespaces, int report_fd) {
+[[noreturn]] void RunPodInit(const InitPlan& plan) {
   sigset_t all;
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, nullptr);
-  const absl::Status status = Seal(namespaces);
+  const absl::Status status = Seal(plan);
   if (!status.ok()) {
     const std::string_view words = FromAbsl(status.message());
-    [[maybe_unused]] const ssize_t written = write(report_fd, words.data(), words.size());
+    [[maybe_unused]] const ssize_t written = write(plan.report_fd, words.data(), words.size());
     _exit(1);
   }
   // The end of this pipe without a word tells the monitor that all is well.
@@ -97,19 +106,63 @@ absl::Status Seal(const std::vector<std::string>& namespaces) {
   BuryForEver();
 }
 
+// The C library's fork cannot make namespaces; it must not know of the child, which calls no more
+// of it than what works after any fork.
+pid_t RawClone(unsigned long flags) {
+  return static_cast<pid_t>(syscall(SYS_clone, flags, nullptr, nullptr, nullptr, nullptr));
+}
+
+// The monitor cannot enter the user namespace, so another child does, and makes the init as its
+// sister. A kernel that makes no PID namespace says so by a pid below 0.
+pid_t CloneInUserNamespace(const InitPlan& plan) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return -1;
+  const UniqueFd read_end(ends[0]);
+  UniqueFd write_end(ends[1]);
+  const pid_t between = RawClone(SIGCHLD);
+  if (between < 0) return -1;
+  if (between == 0) {
+    pid_t init = -1;
+    if (setns(plan.user_namespace.get(), CLONE_NEWUSER) == 0) {
+      init = RawClone(CLONE_NEWPID | CLONE_PARENT | SIGCHLD);
+      if (init == 0) return 0;
+    }
+    if (init < 0) init = -errno;
+    [[maybe_unused]] const ssize_t written = write(write_end.get(), &init, sizeof init);
+    _exit(0);
+  }
+  write_end.reset();
+  pid_t init = -EPIPE;
+  while (read(read_end.get(), &init, sizeof init) < 0 && errno == EINTR) {
+  }
+  while (waitpid(between, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  if (init >= 0) return init;
+  errno = -init;
+  return -1;
+}
+
 }  // namespace
 
-absl::StatusOr<pid_t> StartPodInit(const std::vector<std::string>& namespaces) {
+absl::StatusOr<pid_t> StartPodInit(const std::vector<std::string>& namespaces,
+                                   const std::string& user_namespace) {
+  InitPlan plan;
+  for (const std::string& path : namespaces) {
+    ASSIGN_OR_RETURN(UniqueFd fd, OpenFile(path, O_RDONLY));
+    plan.namespaces.push_back(std::move(fd));
+  }
+  if (!user_namespace.empty()) {
+    ASSIGN_OR_RETURN(plan.user_namespace, OpenFile(user_namespace, O_RDONLY));
+  }
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus("pipe2");
   UniqueFd read_end(ends[0]);
   UniqueFd write_end(ends[1]);
-  // The C library's fork cannot make namespaces; it must not know of the child, which calls no more
-  // of it than what works after any fork.
-  const pid_t pid = static_cast<pid_t>(
-      syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, nullptr, nullptr, nullptr, nullptr));
+  plan.report_fd = write_end.get();
+  const pid_t pid =
+      plan.user_namespace.valid() ? CloneInUserNamespace(plan) : RawClone(CLONE_NEWPID | SIGCHLD);
   if (pid < 0) return ErrnoStatus("clone the pod's init");
-  if (pid == 0) RunPodInit(namespaces, write_end.get());
+  if (pid == 0) RunPodInit(plan);
   write_end.reset();
   absl::StatusOr<std::string> words = ReadFd(read_end.get(), "the pod's init");
   if (words.ok() && words->empty() && kill(pid, 0) == 0) return pid;

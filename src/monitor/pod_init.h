@@ -14,7 +14,9 @@ namespace crisp {
 
 // Forks it, before the monitor has opened anything; returns when it is sealed. namespaces: files of
 // network, IPC and UTS namespaces for it to join, so that /proc/1/ns shows containers nothing of
-// the host.
-absl::StatusOr<pid_t> StartPodInit(const std::vector<std::string>& namespaces);
+// the host. user_namespace: the pod's, or empty; the PID namespace then belongs to it, and the init
+// is its root without any privilege.
+absl::StatusOr<pid_t> StartPodInit(const std::vector<std::string>& namespaces,
+                                   const std::string& user_namespace = "");
 
 }  // namespace crisp

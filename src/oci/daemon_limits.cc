@@ -63,7 +63,8 @@ DaemonLimits DaemonLimits::ProbeWith(std::set<std::string> bounding_capabilities
       syscall(SYS_mount_setattr, -1, "", 0, nullptr, 0) == 0 || errno != ENOSYS;
 #endif
   const auto apparmor = ReadFile("/sys/module/apparmor/parameters/enabled");
-  limits.apparmor = apparmor.ok() && apparmor->starts_with("Y");
+  // Without its parser nobody can have loaded a profile: then it counts as absent, as with others.
+  limits.apparmor = apparmor.ok() && apparmor->starts_with("Y") && PathExists(kAppArmorParser);
   limits.selinux = PathExists("/sys/fs/selinux/enforce");
   char name[256] = {};
   if (gethostname(name, sizeof name - 1) == 0) limits.hostname = name;

@@ -7,7 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+
 namespace crisp {
+
+inline constexpr char kAppArmorParser[] = "/sbin/apparmor_parser";
 
 struct ResourceLimit {
   std::string type;  // "RLIMIT_NOFILE"
@@ -26,7 +30,12 @@ struct DaemonLimits {
   bool unified = false;             // version 2 is mounted, alone or beside version 1
   bool recursive_read_only = true;  // mount_setattr, Linux 5.12
   bool swap_accounting = true;      // the memory controller limits swap
+  // Why no pod can have a user namespace; ok if it can. Not probed here: it depends on the folder
+  // of the layers (ProbeUserNamespaces).
+  absl::Status user_namespaces;
   bool apparmor = false;
+  absl::Status apparmor_default;  // whether crisp's default profile is loaded
+  std::string apparmor_securityfs = "/sys/kernel/security/apparmor";
   bool selinux = false;
   std::string hostname;  // of the node
 

@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "base/status.h"
+#include "oci/cdi.h"
 
 namespace crisp {
 namespace {
@@ -48,7 +49,13 @@ void AddDefaultRules(Json* rules) {
 struct Node {
   std::string path;  // in the container
   struct stat info;
+  std::string host_path;  // links followed
 };
+
+// What devpts brings, and what the launcher makes itself.
+bool IsTerminal(std::string_view path) {
+  return path == "/dev/ptmx" || path == "/dev/console" || path.starts_with("/dev/pts/");
+}
 
 Json NodeJson(const Node& node) {
   return {{"path", node.path},
@@ -58,6 +65,13 @@ Json NodeJson(const Node& node) {
           {"fileMode", node.info.st_mode & 07777},
           {"uid", node.info.st_uid},
           {"gid", node.info.st_gid}};
+}
+
+Json NodeMount(const Node& node) {
+  return {{"destination", node.path},
+          {"type", "bind"},
+          {"source", node.host_path},
+          {"options", {"bind", "rprivate", "nosuid", "noexec"}}};
 }
 
 bool IsDevice(const struct stat& info) { return S_ISBLK(info.st_mode) || S_ISCHR(info.st_mode); }
@@ -74,11 +88,10 @@ void CollectDevices(const std::string& folder, const std::string& as, int depth,
     const std::string_view name = entry->d_name;
     if (name == "." || name == ".." || kSkip->contains(name) || nodes->size() >= kMaxDevices)
       continue;
-    Node node{JoinPath(as, name), {}};
-    const std::string path = JoinPath(folder, name);
-    if (lstat(path.c_str(), &node.info) != 0) continue;
+    Node node{JoinPath(as, name), {}, JoinPath(folder, name)};
+    if (lstat(node.host_path.c_str(), &node.info) != 0) continue;
     if (S_ISDIR(node.info.st_mode) && depth < kMaxDepth) {
-      CollectDevices(path, node.path, depth + 1, nodes);
+      CollectDevices(node.host_path, node.path, depth + 1, nodes);
     } else if (IsDevice(node.info)) {
       nodes->push_back(std::move(node));
     }
@@ -98,7 +111,7 @@ absl::StatusOr<std::vector<Node>> Expand(const v1::Device& device) {
   if (realpath(device.host_path().c_str(), resolved) == nullptr || stat(resolved, &info) != 0) {
     return Refuse(device, Cat("cannot be used: ", ErrnoStatus("host_path").message()));
   }
-  if (IsDevice(info)) return std::vector<Node>{{target, info}};
+  if (IsDevice(info)) return std::vector<Node>{{target, info, resolved}};
   if (!S_ISDIR(info.st_mode)) return Refuse(device, "is neither a device nor a folder of devices");
   std::vector<Node> nodes;
   CollectDevices(resolved, target, 0, &nodes);
@@ -122,16 +135,7 @@ absl::Status ValidateDevices(const v1::ContainerConfig& container) {
                                 "\"; only r, w and m are known"));
     }
   }
-  if (container.cdi_devices_size() > 0) {
-    return absl::UnimplementedError(Cat("CDI_devices: ", container.cdi_devices(0).name(),
-                                        " is a CDI device, which crisp does not support yet"));
-  }
-  for (const auto& [name, value] : container.annotations()) {
-    if (name.starts_with("cdi.k8s.io/")) {
-      return absl::UnimplementedError(
-          Cat("annotations: ", name, " asks for CDI devices, which crisp does not support yet"));
-    }
-  }
+  RETURN_IF_ERROR(CdiNames(container).status());
   return absl::OkStatus();
 }
 
@@ -160,7 +164,9 @@ absl::StatusOr<ContainerDevices> BuildDevices(const v1::ContainerConfig& contain
   // One node a path; the one that was asked for wins over one of the host's.
   std::set<std::string> seen;
   for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) {
-    if (seen.insert(node->path).second) result.nodes.push_back(NodeJson(*node));
+    if (!seen.insert(node->path).second) continue;
+    result.nodes.push_back(NodeJson(*node));
+    if (!IsTerminal(node->path)) result.mounts.push_back(NodeMount(*node));
   }
   std::reverse(result.nodes.begin(), result.nodes.end());
   return result;

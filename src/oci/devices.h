@@ -13,6 +13,9 @@ namespace crisp {
 struct ContainerDevices {
   Json nodes = Json::array();  // OCI's linux.devices, beyond the default ones
   Json rules = Json::array();  // OCI's linux.resources.devices
+  // In place of the nodes, for a container in a user namespace, where no node can be made: bind
+  // mounts of the host's.
+  Json mounts = Json::array();
 };
 
 // InvalidArgument names the device: absent, no device, or permissions other than r, w, m.

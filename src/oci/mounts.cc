@@ -29,20 +29,44 @@ bool IsBelow(std::string_view path, std::string_view folder) {
   return path.size() > folder.size() && path.starts_with(folder) && path[folder.size()] == '/';
 }
 
-std::vector<Json> DefaultMounts(bool privileged, const PodFacts& pod_facts) {
-  const char* access = privileged ? "rw" : "ro";
+// A file system of a namespace can be mounted by the owner of the namespace alone: in a user
+// namespace, those of the host's namespaces are bound from the host.
+Json KernelMount(const char* destination, const char* type, bool hosts,
+                 std::vector<std::string> options) {
+  if (!hosts) return MountJson(destination, type, type, std::move(options));
+  options.insert(options.begin(), {"rbind", "rslave"});
+  return MountJson(destination, "bind", destination, std::move(options));
+}
+
+std::vector<Json> DefaultMounts(const v1::ContainerConfig& container, const PodFacts& pod_facts,
+                                const DaemonLimits& limits) {
+  const v1::LinuxContainerSecurityContext& context = container.linux().security_context();
+  const char* access = context.privileged() ? "rw" : "ro";
   const std::string shm = pod_facts.shm_path.empty() ? "/dev/shm" : pod_facts.shm_path;
-  return {
-      MountJson("/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}),
+  const bool mapped = !pod_facts.id_maps.empty();
+  const bool hosts_sys = mapped && pod_facts.netns_path.empty();
+  const char* sys_access = !hosts_sys ? access : limits.recursive_read_only ? "rro" : "ro";
+  std::vector<std::string> pts = {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"};
+  constexpr uint32_t kTtyGroup = 5;
+  if (!mapped || pod_facts.id_maps.gids[0].length > kTtyGroup)
+    pts.push_back(Cat("gid=", kTtyGroup));
+  std::vector<Json> mounts = {
+      KernelMount("/proc", "proc", mapped && pod_facts.host_pids, {"nosuid", "noexec", "nodev"}),
       MountJson("/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}),
-      MountJson("/dev/pts", "devpts", "devpts",
-                {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}),
-      MountJson("/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}),
+      MountJson("/dev/pts", "devpts", "devpts", std::move(pts)),
+      KernelMount("/dev/mqueue", "mqueue", mapped && pod_facts.ipc_path.empty(),
+                  {"nosuid", "noexec", "nodev"}),
       MountJson("/dev/shm", "bind", shm, {"rbind", "rprivate", "rw", "nosuid", "noexec", "nodev"}),
-      MountJson("/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", access}),
+      KernelMount("/sys", "sysfs", hosts_sys, {"nosuid", "noexec", "nodev", sys_access}),
       MountJson("/sys/fs/cgroup", "cgroup", "cgroup",
                 {"nosuid", "noexec", "nodev", "relatime", access}),
   };
+  // Not every host has its own message queues mounted.
+  std::erase_if(mounts, [](const Json& mount) {
+    return Destination(mount) == "/dev/mqueue" && JsonString(mount, "type") == "bind" &&
+           !PathExists("/dev/mqueue");
+  });
+  return mounts;
 }
 
 // /etc/hosts and the like, which the pod keeps on the host.
@@ -103,8 +127,46 @@ class PropagationCheck {
   std::optional<std::vector<MountInfo>> mounts_;
 };
 
-absl::StatusOr<Json> CriMount(const v1::Mount& mount, const DaemonLimits& limits,
-                              PropagationCheck& propagation) {
+std::vector<IdRange> Ranges(const google::protobuf::RepeatedPtrField<v1::IDMapping>& mappings) {
+  std::vector<IdRange> ranges;
+  for (const v1::IDMapping& mapping : mappings) {
+    ranges.push_back({mapping.container_id(), mapping.host_id(), mapping.length()});
+  }
+  return ranges;
+}
+
+absl::Status CheckIdMappings(const v1::Mount& mount) {
+  if (mount.uidmappings().empty() != mount.gidmappings().empty()) {
+    return Refuse(mount, "has only one of uidMappings and gidMappings");
+  }
+  constexpr int kMaxRanges = 340;  // the kernel's
+  for (const auto* list : {&mount.uidmappings(), &mount.gidmappings()}) {
+    if (list->size() > kMaxRanges) return Refuse(mount, "has too many id mappings");
+    for (const v1::IDMapping& mapping : *list) {
+      if (mapping.length() < 1 || uint64_t{mapping.host_id()} + mapping.length() > UINT32_MAX ||
+          uint64_t{mapping.container_id()} + mapping.length() > UINT32_MAX) {
+        return Refuse(mount, "has an id mapping that is empty or beyond the ids that Linux has");
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+// An image's content: a file system of its own, which nothing is ever mounted in.
+absl::StatusOr<Json> ImageMount(const v1::Mount& mount, const ContainerFacts& facts) {
+  const auto source = facts.image_mounts.find(mount.container_path());
+  if (source == facts.image_mounts.end()) {
+    return absl::InternalError(
+        Cat("mounts: ", mount.container_path(), ": its image is not mounted"));
+  }
+  std::vector<std::string> options = {"bind", "rprivate", "ro", "nosuid", "nodev", "noexec"};
+  return MountJson(CleanPath(Cat("/", mount.container_path())), "bind", source->second,
+                   std::move(options));
+}
+
+absl::StatusOr<Json> CriMount(const v1::Mount& mount, const ContainerFacts& facts,
+                              const DaemonLimits& limits, PropagationCheck& propagation) {
+  if (!mount.image().image().empty()) return ImageMount(mount, facts);
   if (mount.recursive_read_only() && !limits.recursive_read_only) {
     return absl::UnknownError(
         Cat("RROUnsupported: mounts: ", mount.container_path(),
@@ -118,10 +180,63 @@ absl::StatusOr<Json> CriMount(const v1::Mount& mount, const DaemonLimits& limits
                                                                                : "rprivate");
   options.push_back(mount.recursive_read_only() ? "rro" : mount.readonly() ? "ro" : "rw");
   options.insert(options.end(), mount.mount_options().begin(), mount.mount_options().end());
-  return MountJson(CleanPath(Cat("/", mount.container_path())), "bind", source, std::move(options));
+  Json json =
+      MountJson(CleanPath(Cat("/", mount.container_path())), "bind", source, std::move(options));
+  if (mount.uidmappings_size() > 0) {
+    if (!limits.user_namespaces.ok()) {
+      return absl::FailedPreconditionError(Cat("mounts: ", mount.container_path(),
+                                               " asks for an id-mapped mount, but ",
+                                               FromAbsl(limits.user_namespaces.message())));
+    }
+    AddIdMaps({Ranges(mount.uidmappings()), Ranges(mount.gidmappings())}, &json);
+  }
+  return json;
+}
+
+absl::Status CheckImageMount(const v1::Mount& mount) {
+  if (!mount.host_path().empty()) return Refuse(mount, "has both host_path and image");
+  if (mount.propagation() != v1::PROPAGATION_PRIVATE) {
+    return Refuse(mount, "mounts an image, which needs PROPAGATION_PRIVATE");
+  }
+  const std::string& path = mount.image_sub_path();
+  if (path.starts_with('/') || path.find('\0') != std::string::npos) {
+    return Refuse(mount, "has an image_sub_path that is not relative");
+  }
+  for (const std::string_view part : Split(path, '/')) {
+    if (part == "..") return Refuse(mount, "has an image_sub_path that leads out of the image");
+  }
+  for (const std::string& option : mount.mount_options()) {
+    if (option != "noexec" && option != "nodev" && option != "nosuid") {
+      return Refuse(mount, Cat("has the mount option \"", option,
+                               "\"; only noexec, nodev and nosuid are known"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
+
+void AddIdMaps(const IdMaps& maps, Json* object) {
+  const auto add = [&](const char* key, const std::vector<IdRange>& ranges) {
+    Json& list = (*object)[key];
+    list = Json::array();
+    for (const IdRange& range : ranges) {
+      list.push_back(
+          {{"containerID", range.inside}, {"hostID", range.outside}, {"size", range.length}});
+    }
+  };
+  add("uidMappings", maps.uids);
+  add("gidMappings", maps.gids);
+}
+
+void SortMounts(Json* mounts) {
+  const auto depth = [](const Json& mount) {
+    const std::string target = Destination(mount);
+    return std::count(target.begin(), target.end(), '/');
+  };
+  std::stable_sort(mounts->begin(), mounts->end(),
+                   [&](const Json& a, const Json& b) { return depth(a) < depth(b); });
+}
 
 absl::Status ValidateMounts(const v1::ContainerConfig& container) {
   for (const v1::Mount& mount : container.mounts()) {
@@ -136,19 +251,14 @@ absl::Status ValidateMounts(const v1::ContainerConfig& container) {
       return Refuse(mount, "would cover the whole root");
     }
     if (mount.has_image() && !mount.image().image().empty()) {
-      if (!mount.host_path().empty()) return Refuse(mount, "has both host_path and image");
-      return absl::UnimplementedError(Cat("mounts: ", mount.container_path(),
-                                          " asks for an image as its source, which crisp does not "
-                                          "support yet"));
+      RETURN_IF_ERROR(CheckImageMount(mount));
+      continue;
     }
+    if (!mount.image_sub_path().empty()) return Refuse(mount, "has an image_sub_path but no image");
     if (mount.host_path().empty() || mount.host_path().front() != '/') {
       return Refuse(mount, Cat("needs an absolute host_path, not \"", mount.host_path(), "\""));
     }
-    if (mount.uidmappings_size() > 0 || mount.gidmappings_size() > 0) {
-      return absl::UnimplementedError(Cat("mounts: ", mount.container_path(),
-                                          " asks for an id-mapped mount, which crisp does not "
-                                          "support yet"));
-    }
+    RETURN_IF_ERROR(CheckIdMappings(mount));
     if (!v1::MountPropagation_IsValid(mount.propagation())) {
       return Refuse(mount, "has an unknown propagation");
     }
@@ -170,12 +280,12 @@ absl::Status ValidateMounts(const v1::ContainerConfig& container) {
 
 absl::StatusOr<ContainerMounts> BuildMounts(const v1::ContainerConfig& container,
                                             const PodFacts& pod_facts, const ContainerFacts& facts,
-                                            const DaemonLimits& limits) {
+                                            const DaemonLimits& limits, const Json& devices) {
   ContainerMounts result;
   std::vector<Json> asked;
   PropagationCheck propagation;
   for (const v1::Mount& mount : container.mounts()) {
-    ASSIGN_OR_RETURN(Json json, CriMount(mount, limits, propagation));
+    ASSIGN_OR_RETURN(Json json, CriMount(mount, facts, limits, propagation));
     asked.push_back(std::move(json));
     if (mount.propagation() == v1::PROPAGATION_BIDIRECTIONAL) {
       result.rootfs_propagation = "rshared";
@@ -192,22 +302,19 @@ absl::StatusOr<ContainerMounts> BuildMounts(const v1::ContainerConfig& container
              (Destination(other) == "/dev" && IsBelow(target, "/dev"));
     });
   };
-  std::vector<Json> all =
-      DefaultMounts(container.linux().security_context().privileged(), pod_facts);
+  std::vector<Json> all = DefaultMounts(container, pod_facts, limits);
   for (Json& mount : PodFiles(container, pod_facts)) all.push_back(std::move(mount));
   for (const VolumeMount& volume : facts.image_volumes) {
     all.push_back(MountJson(CleanPath(Cat("/", volume.container_path)), "bind", volume.host_path,
                             {"rbind", "rprivate", "rw"}));
+    // What was copied from the image has the image's ids.
+    if (!pod_facts.id_maps.empty()) AddIdMaps(pod_facts.id_maps, &all.back());
   }
   std::erase_if(all, replaced);
   for (Json& mount : asked) all.push_back(std::move(mount));
-  const auto depth = [](const Json& mount) {
-    const std::string& target = mount["destination"].get_ref<const std::string&>();
-    return std::count(target.begin(), target.end(), '/');
-  };
-  std::stable_sort(all.begin(), all.end(),
-                   [&](const Json& a, const Json& b) { return depth(a) < depth(b); });
+  for (const Json& mount : devices) all.push_back(mount);
   for (Json& mount : all) result.mounts.push_back(std::move(mount));
+  SortMounts(&result.mounts);
   return result;
 }
 

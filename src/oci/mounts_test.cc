@@ -158,10 +158,69 @@ TEST_F(MountsTest, BadOnesAreRefused) {
   AddMount("/m", folder_)->mutable_image()->set_image("busybox");
   EXPECT_THAT(Refused(), HasSubstr("both"));
   container_.mutable_mounts(0)->clear_host_path();
-  EXPECT_EQ(Build().status().code(), absl::StatusCode::kUnimplemented);
+  for (const char* path : {"/etc", "../x", "a/../b"}) {
+    container_.mutable_mounts(0)->set_image_sub_path(path);
+    EXPECT_THAT(Refused(), HasSubstr("image_sub_path"));
+  }
+  container_.mutable_mounts(0)->clear_image_sub_path();
+  container_.mutable_mounts(0)->set_propagation(v1::PROPAGATION_BIDIRECTIONAL);
+  EXPECT_THAT(Refused(), HasSubstr("PROPAGATION_PRIVATE"));
   container_.clear_mounts();
   AddMount("/m", folder_)->add_uidmappings();
-  EXPECT_EQ(Build().status().code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(Refused(), HasSubstr("only one of"));
+  container_.mutable_mounts(0)->add_gidmappings();
+  EXPECT_THAT(Refused(), HasSubstr("empty"));
+}
+
+TEST_F(MountsTest, ImagesAreMountedReadOnly) {
+  auto* mount = AddMount("/models", "");
+  mount->mutable_image()->set_image("models:1");
+  facts_.image_mounts = {{"/models", "/run/crisp/pods/p1/images/abc/data"}};
+  const Json built = MountAt(Config(), "/models");
+  EXPECT_EQ(built["source"], "/run/crisp/pods/p1/images/abc/data");
+  EXPECT_EQ(built["options"], Json({"bind", "rprivate", "ro", "nosuid", "nodev", "noexec"}));
+}
+
+TEST_F(MountsTest, IdMappedMounts) {
+  auto* mount = AddMount("/m", folder_);
+  for (auto* mapping : {mount->add_uidmappings(), mount->add_gidmappings()}) {
+    mapping->set_host_id(100000);
+    mapping->set_length(65536);
+  }
+  const Json expected = Json::parse(R"([{"containerID": 0, "hostID": 100000, "size": 65536}])");
+  const Json built = MountAt(Config(), "/m");
+  EXPECT_EQ(built["uidMappings"], expected);
+  EXPECT_EQ(built["gidMappings"], expected);
+  limits_.user_namespaces = absl::FailedPreconditionError("this kernel is too old");
+  EXPECT_THAT(std::string(Build().status().message()), HasSubstr("too old"));
+}
+
+TEST_F(MountsTest, InAUserNamespace) {
+  pod_facts_.user_path = "/run/crisp/pods/p1/user";
+  pod_facts_.id_maps = {{{0, 100000, 65536}}, {{0, 100000, 65536}}};
+  container_.add_devices()->set_host_path("/dev/null");
+  container_.mutable_devices(0)->set_container_path("/dev/own-null");
+  facts_.image_volumes = {{folder_, "/volume"}};
+  Json config = Config();
+  EXPECT_EQ(config["linux"]["uidMappings"],
+            Json::parse(R"([{"containerID": 0, "hostID": 100000, "size": 65536}])"));
+  EXPECT_FALSE(config["linux"].contains("devices"));
+  EXPECT_EQ(MountAt(config, "/dev/own-null")["source"], "/dev/null");
+  EXPECT_EQ(MountAt(config, "/volume")["uidMappings"], config["linux"]["uidMappings"]);
+  EXPECT_EQ(MountAt(config, "/sys")["type"], "sysfs");
+  // What belongs to the host's namespaces cannot be mounted anew.
+  pod_facts_.netns_path.clear();
+  pod_facts_.ipc_path.clear();
+  pod_facts_.host_pids = true;
+  pod_facts_.id_maps.gids[0].length = 5;
+  config = Config();
+  EXPECT_EQ(MountAt(config, "/sys")["type"], "bind");
+  EXPECT_EQ(MountAt(config, "/sys")["options"],
+            Json({"rbind", "rslave", "nosuid", "noexec", "nodev", "rro"}));
+  EXPECT_EQ(MountAt(config, "/proc")["type"], "bind");
+  const Json queues = MountAt(config, "/dev/mqueue");  // only if the host has it
+  EXPECT_EQ(JsonString(queues, "type"), PathExists("/dev/mqueue") ? "bind" : "");
+  for (const Json& option : MountAt(config, "/dev/pts")["options"]) EXPECT_NE(option, "gid=5");
 }
 
 }  // namespace

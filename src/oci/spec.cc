@@ -4,11 +4,14 @@
 
 #include "base/file.h"
 #include "base/status.h"
+#include "oci/apparmor.h"
 #include "oci/capabilities.h"
+#include "oci/cdi.h"
 #include "oci/devices.h"
 #include "oci/mounts.h"
 #include "oci/process.h"
 #include "oci/seccomp_profile.h"
+#include "oci/selinux.h"
 #include "oci/validate.h"
 
 namespace crisp {
@@ -38,6 +41,7 @@ absl::StatusOr<Json> Namespaces(const v1::NamespaceOption& options, bool privile
   const auto join = [&](const char* type, const std::string& path) {
     if (!path.empty()) namespaces.push_back({{"type", type}, {"path", path}});
   };
+  join("user", pod_facts.user_path);
   join("network", pod_facts.netns_path);
   join("ipc", pod_facts.ipc_path);
   join("uts", pod_facts.uts_path);
@@ -88,25 +92,30 @@ absl::StatusOr<std::shared_ptr<const SeccompCache::Filter>> Seccomp(
   return cache.Get(*text, choice.reference, capabilities);
 }
 
-absl::Status CheckLabels(const v1::LinuxContainerSecurityContext& context,
-                         const DaemonLimits& limits) {
-  ASSIGN_OR_RETURN(const ProfileChoice choice, AppArmorChoice(context));
-  if (choice.kind == ProfileChoice::kLocalhost) {
-    if (!limits.apparmor) {
-      return absl::InvalidArgumentError(Cat("linux.security_context.apparmor: profile \"",
-                                            choice.reference,
-                                            "\" cannot be applied: this host has no AppArmor"));
+bool IsSet(const v1::SELinuxOption& options) {
+  return !options.user().empty() || !options.role().empty() || !options.type().empty() ||
+         !options.level().empty();
+}
+
+// What the security modules shall know the process and its files by; without SELinux its options
+// mean nothing, as with every other runtime. Volumes are labelled here.
+absl::Status AddLabels(const v1::PodSandboxConfig& pod, const v1::ContainerConfig& container,
+                       const PodFacts& pod_facts, const DaemonLimits& limits, Json* process,
+                       Json* linux_part) {
+  const v1::LinuxContainerSecurityContext& context = container.linux().security_context();
+  ASSIGN_OR_RETURN(const std::string profile, EffectiveAppArmorProfile(context, limits));
+  if (!profile.empty()) (*process)["apparmorProfile"] = profile;
+  if (!limits.selinux) return absl::OkStatus();
+  const v1::SELinuxOption& own = context.selinux_options();
+  const SelinuxLabels labels = BuildSelinuxLabels(
+      IsSet(own) ? own : pod.linux().security_context().selinux_options(), pod_facts.selinux_level);
+  if (!context.privileged()) (*process)["selinuxLabel"] = labels.process;
+  (*linux_part)["mountLabel"] = labels.mount;
+  for (const v1::Mount& mount : container.mounts()) {
+    if (mount.selinux_relabel() && !mount.host_path().empty() && PathExists(mount.host_path())) {
+      RETURN_IF_ERROR(Annotate(Relabel(mount.host_path(), labels.mount),
+                               Cat("mounts: ", mount.container_path())));
     }
-    return absl::UnimplementedError(
-        "linux.security_context.apparmor: localhost profiles are not supported by crisp yet");
-  }
-  const v1::SELinuxOption& selinux = context.selinux_options();
-  const bool labelled = !selinux.user().empty() || !selinux.role().empty() ||
-                        !selinux.type().empty() || !selinux.level().empty();
-  // Without SELinux its options mean nothing, as with every other runtime.
-  if (labelled && limits.selinux) {
-    return absl::UnimplementedError(
-        "linux.security_context.selinux_options are not supported by crisp yet");
   }
   return absl::OkStatus();
 }
@@ -119,23 +128,37 @@ v1::ContainerUser StatusUser(const User& user) {
   return status;
 }
 
+void AddGroup(uint32_t gid, v1::ContainerUser* user) {
+  auto* groups = user->mutable_linux()->mutable_supplemental_groups();
+  const auto place = std::lower_bound(groups->begin(), groups->end(), int64_t{gid});
+  if (place != groups->end() && *place == gid) return;
+  groups->Add(gid);
+  std::sort(groups->begin(), groups->end());
+}
+
 Json Strings(const google::protobuf::RepeatedPtrField<std::string>& list) {
   return std::vector<std::string>(list.begin(), list.end());
 }
 
 absl::StatusOr<Json> BuildLinux(const v1::PodSandboxConfig& pod,
                                 const v1::ContainerConfig& container, const PodFacts& pod_facts,
-                                const ContainerFacts& facts, const DaemonLimits& limits) {
+                                const ContainerFacts& facts, const DaemonLimits& limits,
+                                ContainerDevices& devices) {
   const v1::LinuxContainerSecurityContext& context = container.linux().security_context();
   ASSIGN_OR_RETURN(Json resources, BuildResources(container.linux().resources(), limits));
-  ASSIGN_OR_RETURN(ContainerDevices devices, BuildDevices(container));
+  ASSIGN_OR_RETURN(devices, BuildDevices(container));
   ASSIGN_OR_RETURN(Json namespaces, Namespaces(NamespacesOf(pod, container), context.privileged(),
                                                pod_facts, facts, limits));
   resources["devices"] = std::move(devices.rules);
   Json result = {{"resources", std::move(resources)},
                  {"cgroupsPath", facts.cgroup_path},
                  {"namespaces", std::move(namespaces)}};
-  if (!devices.nodes.empty()) result["devices"] = std::move(devices.nodes);
+  if (!pod_facts.id_maps.empty()) {
+    AddIdMaps(pod_facts.id_maps, &result);
+  } else {
+    if (!devices.nodes.empty()) result["devices"] = std::move(devices.nodes);
+    devices.mounts.clear();
+  }
   if (!context.privileged()) {
     for (const auto* list : {&context.masked_paths(), &context.readonly_paths()}) {
       for (const std::string& path : *list) {
@@ -160,7 +183,6 @@ absl::StatusOr<BuiltSpec> BuildSpec(const v1::PodSandboxConfig& pod,
                                     const DaemonLimits& limits, SeccompCache& seccomp) {
   RETURN_IF_ERROR(ValidateContainerConfig(pod, container));
   const v1::LinuxContainerSecurityContext& context = container.linux().security_context();
-  RETURN_IF_ERROR(CheckLabels(context, limits));
   BuiltSpec spec;
   ASSIGN_OR_RETURN(spec.stop_signal,
                    EffectiveStopSignal(container.stop_signal(), image.stop_signal));
@@ -170,7 +192,8 @@ absl::StatusOr<BuiltSpec> BuildSpec(const v1::PodSandboxConfig& pod,
   const std::string& hostname = pod_facts.hostname.empty() ? limits.hostname : pod_facts.hostname;
   ASSIGN_OR_RETURN(Json process,
                    BuildProcess(container, image, hostname, user, limits, &capabilities));
-  ASSIGN_OR_RETURN(Json linux_part, BuildLinux(pod, container, pod_facts, facts, limits));
+  ContainerDevices devices;
+  ASSIGN_OR_RETURN(Json linux_part, BuildLinux(pod, container, pod_facts, facts, limits, devices));
   ASSIGN_OR_RETURN(const std::shared_ptr<const SeccompCache::Filter> filter,
                    Seccomp(context, capabilities, seccomp));
   if (filter != nullptr) {
@@ -180,16 +203,25 @@ absl::StatusOr<BuiltSpec> BuildSpec(const v1::PodSandboxConfig& pod,
   spec.resources = EffectiveResources(container.linux().resources(), linux_part["resources"]);
   spec.resources.set_oom_score_adj(JsonInt(process, "oomScoreAdj"));
   // Last, because it may make folders on the host.
-  ASSIGN_OR_RETURN(ContainerMounts mounts, BuildMounts(container, pod_facts, facts, limits));
+  ASSIGN_OR_RETURN(ContainerMounts mounts,
+                   BuildMounts(container, pod_facts, facts, limits, devices.mounts));
   if (!mounts.rootfs_propagation.empty()) {
     linux_part["rootfsPropagation"] = mounts.rootfs_propagation;
   }
+  RETURN_IF_ERROR(AddLabels(pod, container, pod_facts, limits, &process, &linux_part));
   spec.config = {{"ociVersion", "1.0.2"},
                  {"process", std::move(process)},
                  {"root", {{"path", facts.rootfs}, {"readonly", context.readonly_rootfs()}}},
                  {"mounts", std::move(mounts.mounts)},
                  {"annotations", Annotations(pod, container, pod_facts)},
                  {"linux", std::move(linux_part)}};
+  ASSIGN_OR_RETURN(const std::vector<std::string> cdi_names, CdiNames(container));
+  if (!cdi_names.empty()) {
+    ASSIGN_OR_RETURN(const CdiEdits edits, ResolveCdi(cdi_names, facts.cdi_folders));
+    RETURN_IF_ERROR(ApplyCdi(edits, !pod_facts.id_maps.empty(), &spec.config));
+    // The pod's status tells the groups that the process has.
+    for (const uint32_t gid : edits.gids) AddGroup(gid, &spec.user);
+  }
   return spec;
 }
 

@@ -4,12 +4,14 @@
 // mountinfo, and makes missing host folders of mounts, nothing else.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "api/cri.pb.h"
 #include "base/json.h"
+#include "kernel/user_namespace.h"
 #include "oci/daemon_limits.h"
 #include "oci/image_config.h"
 #include "oci/seccomp_cache.h"
@@ -23,6 +25,11 @@ struct PodFacts {
   std::string netns_path;
   std::string ipc_path;
   std::string uts_path;
+  // The pod's user namespace and its maps; the host's if empty.
+  std::string user_path;
+  IdMaps id_maps;
+  std::string selinux_level;  // of the pod; empty without SELinux
+  bool host_pids = false;     // the container sees the host's processes
   // PID namespace of the pod's init ("/proc/<pid>/ns/pid"), for NamespaceMode POD.
   std::string pid_ns_path;
   std::string shm_path;  // folder bound at /dev/shm; empty: the host's /dev/shm
@@ -44,6 +51,9 @@ struct ContainerFacts {
   std::string target_pid_ns;  // "/proc/<pid>/ns/pid", for NamespaceMode TARGET
   std::string rootfs = "rootfs";
   std::vector<VolumeMount> image_volumes;
+  // Where an image that is mounted as a volume (Mount.image) lies on the host, by container_path.
+  std::map<std::string, std::string> image_mounts;
+  std::vector<std::string> cdi_folders;  // of CDI specifications; a later one wins
   // Put the seccomp rules into config.json too, for OCI runtimes that compile them themselves. The
   // native launcher takes seccomp_bpf_path, and a config.json without them is parsed faster.
   bool seccomp_in_config = false;

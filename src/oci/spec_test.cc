@@ -230,21 +230,6 @@ TEST_F(SpecTest, SeccompProfiles) {
   }
 }
 
-TEST_F(SpecTest, LabelsOfOtherSecurityModules) {
-  Context()->mutable_apparmor()->set_profile_type(v1::SecurityProfile::RuntimeDefault);
-  EXPECT_TRUE(Build().ok());
-  Context()->mutable_apparmor()->set_profile_type(v1::SecurityProfile::Localhost);
-  Context()->mutable_apparmor()->set_localhost_ref("tight");
-  EXPECT_THAT(Refused(), HasSubstr("no AppArmor"));
-  limits_.apparmor = true;
-  EXPECT_EQ(Build().status().code(), absl::StatusCode::kUnimplemented);
-  Context()->clear_apparmor();
-  Context()->mutable_selinux_options()->set_level("s0:c1");
-  EXPECT_TRUE(Build().ok()) << "means nothing without SELinux";
-  limits_.selinux = true;
-  EXPECT_EQ(Build().status().code(), absl::StatusCode::kUnimplemented);
-}
-
 TEST_F(SpecTest, OomScoreAndLimits) {
   container_.mutable_linux()->mutable_resources()->set_oom_score_adj(-998);
   limits_.min_oom_score_adj = -500;

@@ -1,6 +1,10 @@
 #include "oci/sysctl.h"
 
+#include <algorithm>
+#include <charconv>
+
 #include "base/status.h"
+#include "oci/validate.h"
 
 namespace crisp {
 namespace {
@@ -55,6 +59,22 @@ bool OfIpcNamespace(std::string_view name) {
          name == "kernel.sem_next_id";
 }
 
+constexpr char kPingGroups[] = "net.ipv4.ping_group_range";
+
+// The two numbers are groups as the pod sees them. They are written with the host's eyes, and what
+// lies beyond the pod's groups is cut off. What is no pair of numbers is the kernel's to refuse.
+std::string OnHost(const std::string& ping_groups, const IdRange& gids) {
+  const std::vector<std::string_view> words = SplitWords(ping_groups, ' ');
+  uint32_t bounds[2] = {};
+  if (words.size() != 2) return ping_groups;
+  for (size_t i = 0; i < 2; ++i) {
+    const char* end = words[i].data() + words[i].size();
+    if (std::from_chars(words[i].data(), end, bounds[i]).ptr != end) return ping_groups;
+  }
+  if (bounds[0] > bounds[1] || bounds[0] >= gids.length) return "1 0";  // nobody
+  return Cat(gids.outside + bounds[0], " ", gids.outside + std::min(bounds[1], gids.length - 1));
+}
+
 }  // namespace
 
 absl::StatusOr<std::map<std::string, std::string>> BuildPodSysctls(
@@ -65,7 +85,7 @@ absl::StatusOr<std::map<std::string, std::string>> BuildPodSysctls(
   std::map<std::string, std::string> sysctls;
   if (!host_network) {
     sysctls["net.ipv4.ip_unprivileged_port_start"] = "0";
-    sysctls["net.ipv4.ping_group_range"] = "0 2147483647";
+    sysctls[kPingGroups] = "0 2147483647";
   }
   for (const auto& [name, value] : pod.linux().sysctls()) {
     ASSIGN_OR_RETURN(const std::string dotted, CanonicalName(name));
@@ -86,6 +106,10 @@ absl::StatusOr<std::map<std::string, std::string>> BuildPodSysctls(
       return refuse("cannot be set: it belongs to the whole host, not to a pod");
     }
     sysctls[KernelName(dotted)] = value;
+  }
+  const IdMaps maps = UserNamespaceOf(pod);
+  if (const auto ping = sysctls.find(kPingGroups); ping != sysctls.end() && !maps.gids.empty()) {
+    ping->second = OnHost(ping->second, maps.gids[0]);
   }
   return sysctls;
 }

@@ -67,5 +67,23 @@ TEST(Sysctl, HostNamespacesAreTheHosts) {
   EXPECT_THAT(std::string(BuildPodSysctls(ipc).status().message()), HasSubstr("IPC"));
 }
 
+TEST(Sysctl, PingGroupsAreThoseOfTheUserNamespace) {
+  const auto with = [](const char* value) {
+    auto pod = Pod("net.ipv4.ping_group_range", value);
+    auto* userns = Options(pod)->mutable_userns_options();
+    userns->set_mode(runtime::v1::POD);
+    for (auto* range : {userns->add_uids(), userns->add_gids()}) {
+      range->set_host_id(100000);
+      range->set_length(65536);
+    }
+    return BuildPodSysctls(pod)->at("net.ipv4.ping_group_range");
+  };
+  EXPECT_EQ(with("0 2147483647"), "100000 165535");
+  EXPECT_EQ(with("5 10"), "100005 100010");
+  EXPECT_EQ(with("1 0"), "1 0");
+  EXPECT_EQ(with("70000 80000"), "1 0");
+  EXPECT_EQ(with("words"), "words");
+}
+
 }  // namespace
 }  // namespace crisp

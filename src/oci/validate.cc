@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "oci/devices.h"
 #include "oci/mounts.h"
+#include "oci/selinux.h"
 #include "oci/spec.h"
 #include "oci/sysctl.h"
 
@@ -49,6 +50,10 @@ absl::Status CheckIdMappings(const google::protobuf::RepeatedPtrField<v1::IDMapp
   }
   if (mappings[0].length() < 1) return Refuse(field, "has a range of length 0");
   if (mappings[0].container_id() != 0) return Refuse(field, "does not map the container's id 0");
+  // The last id is the kernel's "none".
+  if (uint64_t{mappings[0].host_id()} + mappings[0].length() > UINT32_MAX) {
+    return Refuse(field, "has a range beyond the ids that Linux has");
+  }
   return absl::OkStatus();
 }
 
@@ -61,13 +66,30 @@ absl::Status CheckUserNamespace(const v1::NamespaceOption& options, std::string_
       return Refuse(field, "has id mappings in mode NODE");
     case v1::POD:
       RETURN_IF_ERROR(CheckIdMappings(userns.uids(), Cat(field, ".uids")));
-      RETURN_IF_ERROR(CheckIdMappings(userns.gids(), Cat(field, ".gids")));
-      return absl::UnimplementedError(
-          Cat(field, ": user namespaces are not supported by crisp yet"));
+      return CheckIdMappings(userns.gids(), Cat(field, ".gids"));
     default:
       return Refuse(field, Cat("has mode ", v1::NamespaceMode_Name(userns.mode()),
                                "; only POD and NODE are allowed"));
   }
+}
+
+// A container is in its pod's user namespace, whether it says so or not.
+absl::Status CheckSameUserNamespace(const v1::NamespaceOption& pod,
+                                    const v1::NamespaceOption& container, std::string_view field) {
+  if (!container.has_userns_options()) return absl::OkStatus();
+  const v1::UserNamespace& its = container.userns_options();
+  const v1::UserNamespace& pods = pod.userns_options();
+  const bool own = its.mode() == v1::POD;
+  if (own != (pod.has_userns_options() && pods.mode() == v1::POD)) {
+    return Refuse(field, "is not that of the pod");
+  }
+  if (!own) return absl::OkStatus();
+  const auto same = [](const auto& a, const auto& b) {
+    return a.host_id() == b.host_id() && a.container_id() == b.container_id() &&
+           a.length() == b.length();
+  };
+  if (same(its.uids(0), pods.uids(0)) && same(its.gids(0), pods.gids(0))) return absl::OkStatus();
+  return Refuse(field, "has other id mappings than the pod");
 }
 
 absl::Status CheckNamespaces(const v1::NamespaceOption& options, std::string_view field) {
@@ -156,6 +178,18 @@ const v1::NamespaceOption& NamespacesOf(const v1::PodSandboxConfig& pod,
                                      : pod.linux().security_context().namespace_options();
 }
 
+IdMaps UserNamespaceOf(const v1::PodSandboxConfig& pod) {
+  const v1::NamespaceOption& options = pod.linux().security_context().namespace_options();
+  IdMaps maps;
+  if (!options.has_userns_options() || options.userns_options().mode() != v1::POD) return maps;
+  const auto range = [](const v1::IDMapping& mapping) {
+    return IdRange{mapping.container_id(), mapping.host_id(), mapping.length()};
+  };
+  for (const v1::IDMapping& uid : options.userns_options().uids()) maps.uids.push_back(range(uid));
+  for (const v1::IDMapping& gid : options.userns_options().gids()) maps.gids.push_back(range(gid));
+  return maps;
+}
+
 absl::StatusOr<ProfileChoice> SeccompChoice(const v1::LinuxContainerSecurityContext& context) {
   if (context.privileged()) return ProfileChoice{};
   if (!context.has_seccomp()) {
@@ -175,6 +209,8 @@ absl::StatusOr<ProfileChoice> AppArmorChoice(const v1::LinuxContainerSecurityCon
   if (context.has_apparmor()) {
     return FromField(context.apparmor(), "linux.security_context.apparmor");
   }
+  // Unlike seccomp, Kubernetes documents the default profile where nothing is said.
+  if (context.apparmor_profile().empty()) return ProfileChoice{ProfileChoice::kRuntimeDefault, ""};
   return FromText(context.apparmor_profile(), "linux.security_context.apparmor_profile");
 }
 
@@ -201,6 +237,8 @@ absl::Status ValidatePodConfig(const v1::PodSandboxConfig& pod) {
   if (namespaces.pid() == v1::TARGET) {
     return Refuse("linux.security_context.namespace_options.pid", "of a pod cannot be TARGET");
   }
+  RETURN_IF_ERROR(CheckSelinuxOptions(pod.linux().security_context().selinux_options(),
+                                      "linux.security_context.selinux_options"));
   RETURN_IF_ERROR(BuildPodSysctls(pod).status());
   return CgroupPath(pod, "", "").status();
 }
@@ -224,6 +262,9 @@ absl::Status ValidateContainerConfig(const v1::PodSandboxConfig& pod,
   }
   const v1::NamespaceOption& namespaces = NamespacesOf(pod, container);
   RETURN_IF_ERROR(CheckNamespaces(namespaces, "linux.security_context.namespace_options"));
+  RETURN_IF_ERROR(
+      CheckSameUserNamespace(pod.linux().security_context().namespace_options(), namespaces,
+                             "linux.security_context.namespace_options.userns_options"));
   if (namespaces.pid() == v1::TARGET && namespaces.target_id().empty()) {
     return Refuse("linux.security_context.namespace_options.target_id", "is empty");
   }
@@ -234,6 +275,8 @@ absl::Status ValidateContainerConfig(const v1::PodSandboxConfig& pod,
   }
   RETURN_IF_ERROR(SeccompChoice(context).status());
   RETURN_IF_ERROR(AppArmorChoice(context).status());
+  RETURN_IF_ERROR(
+      CheckSelinuxOptions(context.selinux_options(), "linux.security_context.selinux_options"));
   if (container.stop_signal() != v1::SIGNAL_RUNTIME_DEFAULT) {
     RETURN_IF_ERROR(NumberOfCriSignal(container.stop_signal()).status());
   }

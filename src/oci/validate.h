@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "api/cri.pb.h"
+#include "kernel/user_namespace.h"
 
 namespace crisp {
 
@@ -19,7 +20,11 @@ struct ProfileChoice {
 const runtime::v1::NamespaceOption& NamespacesOf(const runtime::v1::PodSandboxConfig& pod,
                                                  const runtime::v1::ContainerConfig& container);
 
-// Unconfined if nothing is said or the container is privileged. The new field wins.
+// The pod's user namespace; empty: the host's. For a pod that ValidatePodConfig let pass.
+IdMaps UserNamespaceOf(const runtime::v1::PodSandboxConfig& pod);
+
+// Unconfined if nothing is said (seccomp; AppArmor: RuntimeDefault) or the container is privileged.
+// The new field wins.
 absl::StatusOr<ProfileChoice> SeccompChoice(
     const runtime::v1::LinuxContainerSecurityContext& context);
 absl::StatusOr<ProfileChoice> AppArmorChoice(

@@ -126,7 +126,36 @@ TEST_F(ValidateTest, UserNamespaces) {
   EXPECT_EQ(with(v1::POD, {range(0, 5), range(5, 5)}), kInvalid);
   EXPECT_EQ(with(v1::POD, {range(1, 5)}), kInvalid);
   EXPECT_EQ(with(v1::POD, {range(0, 0)}), kInvalid);
-  EXPECT_EQ(with(v1::POD, {range(0, 65536)}), absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(with(v1::POD, {range(0, 65536)}), absl::StatusCode::kOk);
+  EXPECT_EQ(with(v1::POD, {range(0, UINT32_MAX)}), kInvalid);
+}
+
+TEST_F(ValidateTest, AContainerIsInItsPodsUserNamespace) {
+  const auto set = [](auto* context, uint32_t host) {
+    auto* userns = context->mutable_namespace_options()->mutable_userns_options();
+    userns->Clear();
+    userns->set_mode(v1::POD);
+    for (auto* range : {userns->add_uids(), userns->add_gids()}) {
+      range->set_host_id(host);
+      range->set_length(65536);
+    }
+  };
+  auto* context = container_.mutable_linux()->mutable_security_context();
+  auto* pods = pod_.mutable_linux()->mutable_security_context();
+  set(context, 100000);
+  EXPECT_THAT(std::string(ValidateContainerConfig(pod_, container_).message()),
+              HasSubstr("is not that of the pod"));
+  set(pods, 100000);
+  EXPECT_TRUE(ValidateContainerConfig(pod_, container_).ok());
+  EXPECT_EQ(UserNamespaceOf(pod_).RootUid(), 100000u);
+  set(context, 200000);
+  EXPECT_THAT(std::string(ValidateContainerConfig(pod_, container_).message()),
+              HasSubstr("other id mappings"));
+  context->mutable_namespace_options()->mutable_userns_options()->Clear();
+  context->mutable_namespace_options()->mutable_userns_options()->set_mode(v1::NODE);
+  EXPECT_FALSE(ValidateContainerConfig(pod_, container_).ok());
+  context->mutable_namespace_options()->clear_userns_options();
+  EXPECT_TRUE(ValidateContainerConfig(pod_, container_).ok());
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // CreateContainer: checks everything that can be checked, writes the bundle and commits. No
 // process, no mount, no cgroup.
 #include <google/protobuf/util/message_differencer.h>
+#include <unistd.h>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/time/clock.h"
@@ -10,6 +11,7 @@
 #include "base/status.h"
 #include "oci/spec.h"
 #include "oci/validate.h"
+#include "pod/image_volumes.h"
 #include "pod/pod_state.h"
 
 namespace crisp {
@@ -127,7 +129,7 @@ class ContainerSetup {
     const std::string& id = record_.id();
     const std::string bundle = state_.paths.Bundle(pod_->id, id);
     RETURN_IF_ERROR(state_.images.Lease(image_->id, id));
-    RETURN_IF_ERROR(MakeFolders(state_.paths.Upper(id), 0755));
+    RETURN_IF_ERROR(MakeUpper());
     RETURN_IF_ERROR(MakeFolders(state_.paths.Work(id), 0700));
     RETURN_IF_ERROR(MakeFolders(Cat(bundle, "/rootfs"), 0711));
     ASSIGN_OR_RETURN(const std::vector<VolumeMount> volumes, CopyVolumes());
@@ -138,6 +140,8 @@ class ContainerSetup {
     if (record_.target_pid() != 0)
       facts.target_pid_ns = Cat("/proc/", record_.target_pid(), "/ns/pid");
     facts.image_volumes = volumes;
+    facts.cdi_folders = state_.options.cdi_folders;
+    ASSIGN_OR_RETURN(facts.image_mounts, MountImageVolumes(state_, *pod, record_.config()));
     ASSIGN_OR_RETURN(BuiltSpec spec,
                      BuildSpec(pod->config(), record_.config(), image_config_, FactsOf(*pod), facts,
                                state_.limits, *state_.seccomp));
@@ -147,6 +151,17 @@ class ContainerSetup {
     record_.set_stop_signal_number(spec.stop_signal.number);
     record_.set_seccomp_bpf(spec.seccomp_bpf_path);
     return ReplaceFile(Cat(bundle, "/config.json"), JsonText(spec.config), 0600);
+  }
+
+  // The container's root folder has the owner of this one.
+  absl::Status MakeUpper() {
+    const std::string upper = state_.paths.Upper(record_.id());
+    RETURN_IF_ERROR(MakeFolders(upper, 0755));
+    const IdMaps maps = UserNamespaceOf(pod_->record.Get()->config());
+    if (maps.empty() || chown(upper.c_str(), maps.RootUid(), maps.RootGid()) == 0) {
+      return absl::OkStatus();
+    }
+    return ErrnoStatus("giving ", upper, " to the pod's root");
   }
 
   absl::StatusOr<std::vector<VolumeMount>> CopyVolumes() {
@@ -172,6 +187,10 @@ class ContainerSetup {
       facts.ipc_path = state_.paths.Ipc(pod.id());
       facts.shm_path = state_.paths.Shm(pod.id());
     }
+    facts.id_maps = UserNamespaceOf(pod.config());
+    if (!facts.id_maps.empty()) facts.user_path = state_.paths.User(pod.id());
+    facts.selinux_level = pod.selinux_level();
+    facts.host_pids = NamespacesOf(pod.config(), record_.config()).pid() == v1::NODE;
     if (pod.init_pid() != 0) facts.pid_ns_path = Cat("/proc/", pod.init_pid(), "/ns/pid");
     facts.resolv_conf_path = state_.paths.ResolvConf(pod.id());
     facts.hosts_path = state_.paths.Hosts(pod.id());

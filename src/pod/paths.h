@@ -23,6 +23,13 @@ class Paths {
   std::string Shm(std::string_view pod) const { return Cat(Pod(pod), "/shm"); }
   std::string Ipc(std::string_view pod) const { return Cat(Pod(pod), "/ipc"); }
   std::string Uts(std::string_view pod) const { return Cat(Pod(pod), "/uts"); }
+  std::string User(std::string_view pod) const { return Cat(Pod(pod), "/user"); }
+  std::string ImageVolumes(std::string_view pod) const { return Cat(Pod(pod), "/images"); }
+  // By the first 32 digits of the image's id.
+  std::string ImageVolume(std::string_view pod, std::string_view image) const {
+    const size_t colon = image.find(':');
+    return Cat(ImageVolumes(pod), "/", image.substr(colon == image.npos ? 0 : colon + 1, 32));
+  }
   std::string Hostname(std::string_view pod) const { return Cat(Pod(pod), "/hostname"); }
   std::string Hosts(std::string_view pod) const { return Cat(Pod(pod), "/hosts"); }
   std::string ResolvConf(std::string_view pod) const { return Cat(Pod(pod), "/resolv.conf"); }
@@ -47,6 +54,10 @@ class Paths {
   std::string Volume(std::string_view id, size_t number) const {
     return Cat(Container(id), "/volumes/", number);
   }
+  // The lowest layer of an image that is mounted as a volume.
+  std::string EmptyLayer() const { return Cat(root_, "/empty"); }
+  // For trying what the file system can do, at the start.
+  std::string Probe() const { return Cat(root_, "/probe"); }
   std::string Trash() const { return Cat(root_, "/trash"); }
   // The lowest layer of every container: empty mount points that an image may lack.
   std::string Skeleton() const { return Cat(root_, "/skeleton"); }

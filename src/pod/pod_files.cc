@@ -9,6 +9,8 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "kernel/mount.h"
+#include "oci/selinux.h"
+#include "oci/validate.h"
 
 namespace crisp {
 namespace {
@@ -99,19 +101,40 @@ std::string HostsText(std::string_view of_host, const record::Pod& pod) {
 }
 
 absl::Status WritePodFiles(const Paths& paths, const record::Pod& pod) {
+  const IdMaps maps = UserNamespaceOf(pod.config());
+  const std::string label = MountLabelOf(pod);
+  const auto write = [&](const std::string& path, std::string_view text) -> absl::Status {
+    RETURN_IF_ERROR(ReplaceFile(path, text));
+    if (!label.empty()) RETURN_IF_ERROR(Relabel(path, label));
+    if (maps.empty() || chown(path.c_str(), maps.RootUid(), maps.RootGid()) == 0) {
+      return absl::OkStatus();
+    }
+    return ErrnoStatus("giving ", path, " to the pod's root");
+  };
   const absl::StatusOr<std::string> hosts = ReadFile("/etc/hosts", kMaxHostFileBytes);
   const std::string_view of_host =
       hosts.ok() ? std::string_view(*hosts) : "127.0.0.1\tlocalhost\n::1\tlocalhost\n";
-  RETURN_IF_ERROR(ReplaceFile(paths.Hosts(pod.id()), HostsText(of_host, pod)));
+  RETURN_IF_ERROR(write(paths.Hosts(pod.id()), HostsText(of_host, pod)));
   ASSIGN_OR_RETURN(const std::string resolv_conf, ResolvConfText(pod.config()));
-  RETURN_IF_ERROR(ReplaceFile(paths.ResolvConf(pod.id()), resolv_conf));
-  return ReplaceFile(paths.Hostname(pod.id()), Cat(pod.hostname(), "\n"));
+  RETURN_IF_ERROR(write(paths.ResolvConf(pod.id()), resolv_conf));
+  return write(paths.Hostname(pod.id()), Cat(pod.hostname(), "\n"));
 }
 
-absl::Status MountShm(const std::string& folder, uint64_t bytes) {
+std::string MountLabelOf(const record::Pod& pod) {
+  if (pod.selinux_level().empty()) return "";
+  return BuildSelinuxLabels(pod.config().linux().security_context().selinux_options(),
+                            pod.selinux_level())
+      .mount;
+}
+
+absl::Status MountShm(const std::string& folder, uint64_t bytes, const record::Pod& pod) {
+  const IdMaps maps = UserNamespaceOf(pod.config());
   RETURN_IF_ERROR(MakeFolders(folder, 0711));
-  if (mount("shm", folder.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-            Cat("mode=1777,size=", bytes).c_str()) != 0) {
+  std::string data =
+      Cat("mode=1777,size=", bytes, ",uid=", maps.RootUid(), ",gid=", maps.RootGid());
+  const std::string label = MountLabelOf(pod);
+  if (!label.empty()) data += Cat(",context=\"", label, "\"");
+  if (mount("shm", folder.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, data.c_str()) != 0) {
     return ErrnoStatus("mounting a tmpfs at ", folder);
   }
   return absl::OkStatus();

@@ -4,8 +4,15 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "kernel/namespace.h"
+#include "kernel/user_namespace.h"
+#include "oci/apparmor.h"
 
 namespace crisp {
+namespace {
+
+constexpr absl::Duration kAppArmorPatience = absl::Seconds(30);
+
+}  // namespace
 
 PodState::PodState(PodOptions its_options, Database& its_database, ImageStore& its_images,
                    NetworkChoice& its_networks)
@@ -31,6 +38,7 @@ absl::Status PodState::MakeSkeleton() {
   for (const char* folder : {"dev", "proc", "sys", "etc"}) {
     RETURN_IF_ERROR(MakeFolders(Cat(paths.Skeleton(), "/", folder)));
   }
+  RETURN_IF_ERROR(MakeFolders(paths.EmptyLayer()));
   for (const char* file : {"etc/hosts", "etc/hostname", "etc/resolv.conf"}) {
     const std::string path = Cat(paths.Skeleton(), "/", file);
     if (!PathExists(path)) RETURN_IF_ERROR(ReplaceFile(path, ""));
@@ -53,6 +61,13 @@ absl::Status PodState::Open() {
   ASSIGN_OR_RETURN(CgroupTree tree, CgroupTree::Detect(options.cgroup_root));
   cgroups = std::make_unique<CgroupTree>(std::move(tree));
   limits = DaemonLimits::Probe();
+  limits.user_namespaces = ProbeUserNamespaces(paths.Probe());
+  if (!limits.user_namespaces.ok()) LOG_INFO("{}", limits.user_namespaces.ToString());
+  if (limits.apparmor) {
+    limits.apparmor_default =
+        LoadDefaultAppArmorProfile(kAppArmorParser, Call{}.Within(kAppArmorPatience));
+    if (!limits.apparmor_default.ok()) LOG_ERROR("{}", limits.apparmor_default.ToString());
+  }
   ASSIGN_OR_RETURN(seccomp, SeccompCache::Open(paths.Seccomp()));
   ASSIGN_OR_RETURN(records, RecordStore::Open(database));
   ASSIGN_OR_RETURN(trash, Trash::Open(paths.Trash()));

@@ -17,6 +17,7 @@
 #include "network/network_choice.h"
 #include "oci/daemon_limits.h"
 #include "oci/seccomp_cache.h"
+#include "oci/selinux.h"
 #include "pod/event_hub.h"
 #include "pod/exit_watcher.h"
 #include "pod/layer_meter.h"
@@ -52,6 +53,7 @@ struct PodState : public MonitorEvents {
   std::string boot_id;
   std::unique_ptr<CgroupTree> cgroups;
   DaemonLimits limits;
+  SelinuxLevels selinux_levels;
   std::unique_ptr<SeccompCache> seccomp;
   std::unique_ptr<RecordStore> records;
   std::unique_ptr<MonitorProgram> monitor_program;  // null: see monitor_error

@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "kernel/namespace.h"
 #include "kernel/packet_socket.h"
+#include "pod/image_volumes.h"
 #include "pod/pidfd.h"
 #include "pod/pod_files.h"
 #include "pod/pod_state.h"
@@ -114,7 +115,10 @@ absl::Status PodState::Dismantle(const PodPointer& pod, const Call& call) {
   if (first.ok()) Keep(first, UnpinNamespace(paths.Netns(pod->id)));
   Keep(first, UnpinNamespace(paths.Ipc(pod->id)));
   Keep(first, UnpinNamespace(paths.Uts(pod->id)));
+  Keep(first, UnpinNamespace(paths.User(pod->id)));
   Keep(first, UnmountShm(paths.Shm(pod->id)));
+  Keep(first, UnmountImageVolumes(*this, pod->id));
+  Keep(first, images.Release(pod->id));
   Keep(first, EndMonitor(pod));
   Keep(first, RemovePodCgroup(*pod->record.Get()));
   pod->record.Update([](record::Pod& record) {
@@ -146,7 +150,9 @@ absl::Status PodState::StopPod(const PodPointer& pod, const Call& call) {
 
 absl::Status PodState::DropPod(const PodPointer& pod) {
   RETURN_IF_ERROR(RemoveTree(paths.Pod(pod->id)));
-  return Erase(*pod);
+  RETURN_IF_ERROR(Erase(*pod));
+  selinux_levels.Drop(pod->record.Get()->selinux_level());
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::shared_ptr<MonitorClient>> PodState::Connect(const std::string& pod_id,

@@ -98,6 +98,9 @@ void Recovery::TakePods(std::vector<record::Pod> pods) {
   for (record::Pod& record : pods) {
     auto pod = std::make_shared<PodEntry>(std::move(record));
     pod_ids_.insert(pod->id);
+    if (const std::string level = pod->record.Get()->selinux_level(); !level.empty()) {
+      state_.selinux_levels.Keep(level);
+    }
     if (pod->record.Get()->phase() == record::POD_CREATING) {
       creating_.push_back(std::move(pod));
     } else {
@@ -291,7 +294,8 @@ void Recovery::SweepContainerFolders() {
 void Recovery::SweepHoldings() {
   if (absl::StatusOr<std::vector<std::string>> holders = state_.images.Holders(); holders.ok()) {
     for (const std::string& holder : *holders) {
-      if (state_.table.FindContainer(holder).ok()) continue;
+      // Of a container, or of a pod that has images mounted.
+      if (state_.table.FindContainer(holder).ok() || pod_ids_.contains(holder)) continue;
       Report(Cat("the image lease of ", holder), state_.images.Release(holder));
     }
   } else {

@@ -14,6 +14,7 @@
 #include "kernel/packet_socket.h"
 #include "oci/spec.h"
 #include "oci/sysctl.h"
+#include "oci/validate.h"
 #include "pod/pod_files.h"
 #include "pod/pod_state.h"
 
@@ -25,7 +26,8 @@ using google::protobuf::util::MessageDifferencer;
 constexpr absl::Duration kMonitorStart = absl::Seconds(10);
 constexpr absl::Duration kRollBack = absl::Seconds(30);
 
-absl::Status CheckRequest(const v1::RunPodSandboxRequest& request, const PodOptions& options) {
+absl::Status CheckRequest(const v1::RunPodSandboxRequest& request, const PodOptions& options,
+                          const DaemonLimits& limits) {
   const v1::PodSandboxMetadata& metadata = request.config().metadata();
   if (metadata.name().empty() || metadata.namespace_().empty() || metadata.uid().empty()) {
     return absl::InvalidArgumentError(
@@ -38,7 +40,9 @@ absl::Status CheckRequest(const v1::RunPodSandboxRequest& request, const PodOpti
                                           ": there is no runtime handler \"",
                                           request.runtime_handler(), "\""));
   }
-  return ValidatePodConfig(request.config());
+  RETURN_IF_ERROR(ValidatePodConfig(request.config()));
+  if (!UserNamespaceOf(request.config()).empty()) return limits.user_namespaces;
+  return absl::OkStatus();
 }
 
 // One RunPodSandbox under way.
@@ -57,7 +61,8 @@ class PodSetup {
     RETURN_IF_ERROR(Pin());
     if (shares_pids_) RETURN_IF_ERROR(StartMonitor());
     if (!HostIpc(*pod_->record.Get())) {
-      RETURN_IF_ERROR(MountShm(state_.paths.Shm(pod_->id), state_.options.shm_bytes));
+      RETURN_IF_ERROR(
+          MountShm(state_.paths.Shm(pod_->id), state_.options.shm_bytes, *pod_->record.Get()));
     }
     RETURN_IF_ERROR(JoinNetwork(call));
     RETURN_IF_ERROR(WritePodFiles(state_.paths, *pod_->record.Get()));
@@ -86,6 +91,9 @@ class PodSetup {
         options.insert(options.end(), {"--utsns", state_.paths.Uts(pod_->id)});
       }
       if (!HostIpc(*record)) options.insert(options.end(), {"--ipcns", state_.paths.Ipc(pod_->id)});
+      if (!UserNamespaceOf(record->config()).empty()) {
+        options.insert(options.end(), {"--userns", state_.paths.User(pod_->id)});
+      }
     }
     ASSIGN_OR_RETURN(SpawnedMonitor monitor,
                      state_.monitor_program->Spawn(pod_->id, listener.get(), options));
@@ -110,8 +118,11 @@ class PodSetup {
       pins.push_back({NamespaceKind::kUts, state_.paths.Uts(pod_->id)});
     }
     if (!HostIpc(*record)) pins.push_back({NamespaceKind::kIpc, state_.paths.Ipc(pod_->id)});
-    if (pins.empty() && sysctls.empty()) return absl::OkStatus();
-    return PinNamespaces(pins, record->hostname(), sysctls);
+    std::optional<OwnerRequest> owner;
+    if (IdMaps maps = UserNamespaceOf(record->config()); !maps.empty()) {
+      owner = OwnerRequest{state_.paths.User(pod_->id), std::move(maps)};
+    }
+    return PinNamespaces(pins, record->hostname(), sysctls, owner);
   }
 
   absl::Status JoinNetwork(const Call& call) {
@@ -184,6 +195,23 @@ record::Pod NewRecord(const PodState& state, const v1::RunPodSandboxRequest& req
   return record;
 }
 
+// Its containers share a level that no other pod has, unless the client chose one.
+absl::Status TakeSelinuxLevel(PodState& state, PodEntry& pod) {
+  if (!state.limits.selinux) return absl::OkStatus();
+  std::string level =
+      pod.record.Get()->config().linux().security_context().selinux_options().level();
+  if (level.empty()) {
+    ASSIGN_OR_RETURN(level, state.selinux_levels.Take());
+  } else {
+    state.selinux_levels.Keep(level);
+  }
+  pod.record.Update([&](record::Pod& record) {
+    record.set_selinux_level(level);
+    return true;
+  });
+  return absl::OkStatus();
+}
+
 // Undoes a setup that failed. What cannot be undone stays listed, not ready, so that the client
 // tries again.
 void RollBack(PodState& state, const PodPointer& pod) {
@@ -203,7 +231,7 @@ void RollBack(PodState& state, const PodPointer& pod) {
 absl::StatusOr<v1::RunPodSandboxResponse> PodRuntime::RunPodSandbox(
     const v1::RunPodSandboxRequest& request, const Call& call) {
   PodState& state = *state_;
-  RETURN_IF_ERROR(CheckRequest(request, state.options));
+  RETURN_IF_ERROR(CheckRequest(request, state.options, state.limits));
   RETURN_IF_ERROR(call.Check());
   RETURN_IF_ERROR(state.monitor_error);
   const std::string name = PodName(request.config().metadata());
@@ -226,6 +254,7 @@ absl::StatusOr<v1::RunPodSandboxResponse> PodRuntime::RunPodSandbox(
   }
 
   auto pod = std::make_shared<PodEntry>(NewRecord(state, request));
+  RETURN_IF_ERROR(TakeSelinuxLevel(state, *pod));
   if (!HostNetwork(*pod->record.Get())) {
     const std::string kind(state.networks.Current()->kind());
     pod->record.Update([&](record::Pod& record) {

@@ -31,6 +31,7 @@ void PodRuntime::WarmUp() {
 absl::Status PodRuntime::Ready() const { return state_->monitor_error; }
 
 StreamBackend& PodRuntime::streams() { return *streams_; }
+const DaemonLimits& PodRuntime::limits() const { return state_->limits; }
 
 EventHub& PodRuntime::events() { return state_->events; }
 
@@ -51,6 +52,9 @@ Json PodRuntime::Facts() const {
           {"monitor", state_->options.monitor_path},
           {"monitorProtected",
            state_->monitor_program != nullptr && state_->monitor_program->protected_clone()},
+          {"userNamespaces", state_->limits.user_namespaces.ok()
+                                 ? "supported"
+                                 : std::string(FromAbsl(state_->limits.user_namespaces.message()))},
           {"cgroupVersion", version()},
           {"cgroupDriver", "cgroupfs"},
           {"pods", state_->table.Pods().size()},

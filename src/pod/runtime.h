@@ -27,6 +27,7 @@ class NetworkChoice;
 class PodStreams;
 class StreamBackend;
 class StreamUrls;
+struct DaemonLimits;
 struct PodState;
 
 struct PodOptions {
@@ -39,6 +40,7 @@ struct PodOptions {
   std::string seccomp_profile_root =
       "/var/lib/kubelet/seccomp";                    // informative: localhost_ref is absolute
   std::vector<std::string> runtime_handlers = {""};  // names that RunPodSandbox accepts
+  std::vector<std::string> cdi_folders = {"/etc/cdi", "/var/run/cdi"};
   uint64_t log_line_max = 16384;  // content bytes of one line of a container's log
   uint64_t shm_bytes = 64 << 20;  // size of a pod's /dev/shm
 };
@@ -141,6 +143,8 @@ class PodRuntime {
   absl::Status Ready() const;
   // What Status tells with verbose under "config": stateDir, root, cgroup version and so on.
   Json Facts() const;
+  // What this host can do, as probed at the start.
+  const DaemonLimits& limits() const;
   // Container events, for GetContainerEvents.
   EventHub& events();
   // For the streaming server, whose commands must be gone before this is.

@@ -84,6 +84,38 @@ TEST_F(Security, AnotherUserHasNoEffectiveCapabilities) {
       0u);
 }
 
+TEST_F(Security, AmbientCapabilitiesReachAnotherUser) {
+  const auto ambient = [](auto& c) {
+    ContextOf(c)->mutable_run_as_user()->set_value(1000);
+    ContextOf(c)->mutable_capabilities()->add_add_ambient_capabilities("NET_ADMIN");
+  };
+  for (const char* set : {"CapEff", "CapPrm", "CapInh", "CapAmb"}) {
+    EXPECT_EQ(Capabilities(ambient, set), kNetAdmin) << set;
+  }
+  EXPECT_TRUE(Capabilities(ambient, "CapBnd") & kNetAdmin);
+}
+
+TEST_F(Security, SelinuxOptionsAreCheckedOnEveryHost) {
+  const Pod pod = RunPod("labels");
+  v1::ContainerConfig config = ContainerConfig("main", Shell("true"));
+  ContextOf(config)->mutable_selinux_options()->set_level("wrong");
+  EXPECT_THAT(cri().CreateContainer(pod.id, config, pod.config),
+              Fails(absl::StatusCode::kInvalidArgument, "selinux_options.level"));
+  ContextOf(config)->mutable_selinux_options()->set_level("s0:c1,c2");
+  EXPECT_EQ(RunToEnd(pod, config), "");
+}
+
+TEST_F(Security, AnAppArmorProfileThatIsNotLoadedIsRefused) {
+  const Pod pod = RunPod("profile");
+  v1::ContainerConfig config = ContainerConfig("main", Shell("true"));
+  ContextOf(config)->mutable_apparmor()->set_profile_type(v1::SecurityProfile::Localhost);
+  ContextOf(config)->mutable_apparmor()->set_localhost_ref("crisp-no-such-profile");
+  EXPECT_THAT(cri().CreateContainer(pod.id, config, pod.config),
+              Fails(absl::StatusCode::kInvalidArgument, "crisp-no-such-profile"));
+  ContextOf(config)->mutable_apparmor()->set_profile_type(v1::SecurityProfile::Unconfined);
+  EXPECT_EQ(RunToEnd(pod, config), "");
+}
+
 TEST_F(Security, Users) {
   const auto ids = "echo $(id -u):$(id -g) $(id -G) $HOME";
   EXPECT_EQ(RunWith([](auto&) {}, ids), "0:0 0 /root\n");
