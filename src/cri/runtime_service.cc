@@ -37,7 +37,8 @@ class RuntimeService final : public v1::RuntimeService::Service {
 
   grpc::Status RuntimeConfig(ServerContext*, const v1::RuntimeConfigRequest*,
                              v1::RuntimeConfigResponse* response) override {
-    response->mutable_linux()->set_cgroup_driver(v1::CGROUPFS);
+    response->mutable_linux()->set_cgroup_driver(runtime_.SystemdCgroups() ? v1::SYSTEMD
+                                                                           : v1::CGROUPFS);
     return grpc::Status::OK;
   }
 

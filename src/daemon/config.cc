@@ -120,6 +120,11 @@ absl::Status CheckConfig(const Config& config) {
     return Bad("key \"log_level\" must be trace, debug, info, warn, error or off, not \"",
                config.log_level, "\"");
   }
+  static const std::set<std::string_view> kDrivers = {"auto", "cgroupfs", "systemd"};
+  if (!kDrivers.contains(config.cgroup_driver)) {
+    return Bad("key \"cgroup_driver\" must be auto, cgroupfs or systemd, not \"",
+               config.cgroup_driver, "\"");
+  }
   static const std::set<std::string_view> kModes = {"auto", "bridge", "cni"};
   if (!kModes.contains(config.network_mode)) {
     return Bad("key \"network.mode\" must be auto, bridge or cni, not \"", config.network_mode,

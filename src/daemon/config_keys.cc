@@ -18,6 +18,11 @@ constexpr Key<Config> kConfigKeys[] = {
      "How much crispd writes to stderr: trace, debug, info, warn, error or off."},
     {"monitor", &Config::monitor,
      "The crisp-monitor program. Empty: the one beside crispd's own program."},
+    {"cgroup_driver", &Config::cgroup_driver,
+     "Who makes the cgroups of containers: cgroupfs is crispd itself, systemd asks systemd for a "
+     "scope each. auto: systemd where it is the init and cgroup version 2 is alone. kubelet must "
+     "use "
+     "the same, which it learns from crispd."},
     {"server.threads", &Config::server_threads,
      "Most calls that are served at one time; a call beyond is refused with ResourceExhausted. A "
      "call that waits (a graceful stop, a pull, an exec) holds a thread.",

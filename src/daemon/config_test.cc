@@ -168,6 +168,7 @@ TEST_F(ConfigTest, ContradictionsAreRefused) {
               HasSubstr("is longer than"));
   EXPECT_THAT(Error("log_level = \"loud\"\n"), HasSubstr("\"log_level\""));
   EXPECT_THAT(Error("[network]\nmode = \"magic\"\n"), HasSubstr("network.mode"));
+  EXPECT_THAT(Error("cgroup_driver = \"magic\"\n"), HasSubstr("cgroup_driver"));
   EXPECT_THAT(Error("[[registry]]\nhost = \"http://h\"\n"), HasSubstr("host is a name"));
   EXPECT_THAT(Error("[[registry]]\nhost = \"h\"\nmirrors = [\"ftp://x\"]\n"), HasSubstr("ftp://x"));
   EXPECT_THAT(Error("[[registry]]\nhost = \"h\"\nclient_cert = \"/x\"\n"), HasSubstr("client_key"));

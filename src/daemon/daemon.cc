@@ -83,6 +83,7 @@ PodOptions PodOptionsOf(const Config& config, const std::string& monitor) {
   options.state = config.state;
   options.netns_dir = config.network_netns_dir;
   options.monitor_path = monitor;
+  options.cgroup_driver = config.cgroup_driver;
   options.runtime_handlers = RuntimeHandlerNames();
   options.cdi_folders = config.container_cdi_dirs;
   options.log_line_max = static_cast<uint64_t>(config.container_log_line_max);

@@ -60,6 +60,32 @@ TEST_P(CgroupLimitsTest, MemoryLimitKillsAndIsCounted) {
   EXPECT_EQ(cgroup.OomKills(), 0u) << "gone";
 }
 
+// kubelet asks for it by "unified": a container that ran out of memory does not go on in part.
+TEST_P(CgroupLimitsTest, MemoryOomGroupKillsAllButTheExempt) {
+  if (!Has("memory") || !IsV2("memory")) GTEST_SKIP() << "no memory controller of version 2";
+  Cgroup cgroup(tree_, path_);
+  ASSERT_TRUE(cgroup.Create().ok());
+  const int64_t limit = 16 << 20;
+  const absl::Status applied = cgroup.Apply(
+      {{"memory", {{"limit", limit}, {"swap", limit}}}, {"unified", {{"memory.oom.group", "1"}}}});
+  ASSERT_TRUE(applied.ok()) << applied;
+  const pid_t idle = Spawn(cgroup, Sleep);
+  const pid_t exempt = Spawn(
+      cgroup, [] { return WriteExisting("/proc/self/oom_score_adj", "-1000").ok() ? Sleep() : 1; });
+  Cgroup exec = cgroup.ForExec("1a2b");
+  ASSERT_TRUE(exec.Create().ok());
+  const pid_t executed = Spawn(exec, Sleep);
+  const pid_t greedy = Spawn(cgroup, [] {
+    while (mmap(nullptr, 1 << 20, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0) != MAP_FAILED) {
+    }
+    return 0;
+  });
+  for (const pid_t child : {greedy, idle, executed}) EXPECT_EQ(WTERMSIG(Wait(child)), SIGKILL);
+  EXPECT_EQ(waitpid(exempt, nullptr, WNOHANG), 0);
+  EXPECT_GE(cgroup.OomKills(), 3u);
+}
+
 TEST_P(CgroupLimitsTest, PidsLimitStopsForks) {
   if (!Has("pids")) GTEST_SKIP() << "no pids controller in this tree";
   Cgroup cgroup(tree_, path_);

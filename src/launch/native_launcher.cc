@@ -1,6 +1,7 @@
 #include "launch/native_launcher.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -49,7 +50,11 @@ absl::StatusOr<Launch> NativeLauncher::Start(const StartRequest& request) {
   absl::StatusOr<NamespacePlan> plan = ReadNamespacePlan(config);
   if (!plan.ok()) return InContainer(plan.status(), request.container_id);
   Cgroup cgroup(cgroups_, request.cgroup_path.empty() ? plan->cgroups_path : request.cgroup_path);
-  auto remove = [cgroup] { (void)cgroup.Remove(); };
+  // A scope of systemd's holds a process besides ours.
+  auto remove = [cgroup] {
+    (void)cgroup.Kill(SIGKILL);
+    (void)cgroup.Remove(absl::Seconds(2));
+  };
   absl::Cleanup undo = remove;
   ForkRequest fork{.namespaces = plan->create};
   UniqueFd unified, pid_namespace, user_namespace;

@@ -1,6 +1,7 @@
 // crisp-monitor: one a pod. crispd starts it and may die; it stays until it is told to shut down:
 //   crisp-monitor --pod ID --listen-fd N [--pod-init [--netns PATH] [--ipcns PATH] [--utsns PATH]
 //     [--userns PATH]]
+//   crisp-monitor --hold
 // N is a listening packet socket. docs/monitor-protocol.md.
 #include <fcntl.h>
 #include <malloc.h>
@@ -23,6 +24,7 @@
 #include "monitor/monitor_log.h"
 #include "monitor/pod_init.h"
 #include "monitor/pod_monitor.h"
+#include "monitor/scope_holder.h"
 
 namespace crisp {
 namespace {
@@ -159,6 +161,7 @@ absl::Status Run(const Arguments& arguments) {
 }  // namespace crisp
 
 int main(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == "--hold") return crisp::StartScopeHolder();
   const absl::StatusOr<crisp::Arguments> arguments = crisp::ParseArguments(argc, argv);
   if (!arguments.ok()) {
     crisp::Report(crisp::FromAbsl(arguments.status().message()));

@@ -117,6 +117,7 @@ absl::Status PodState::ClearCgroup(const record::Container& container, absl::Dur
   const Cgroup cgroup(*cgroups, container.cgroup_path());
   if (!cgroup.Exists()) return absl::OkStatus();
   RETURN_IF_ERROR(cgroup.Kill(SIGKILL));
+  if (IsScope(cgroup.path())) CloseUnit(BaseName(cgroup.path()));
   return cgroup.Remove(patience);
 }
 

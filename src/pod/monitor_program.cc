@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "base/subprocess.h"
 #include "kernel/mount.h"
 #include "pod/pidfd.h"
 
@@ -99,6 +100,18 @@ absl::StatusOr<SpawnedMonitor> MonitorProgram::Spawn(
     return status;
   }
   return spawned;
+}
+
+absl::StatusOr<pid_t> MonitorProgram::StartHolder(const Call& call) const {
+  ProcessRequest request;
+  request.argv = {Cat("/proc/self/fd/", program_.get()), "--hold"};
+  ASSIGN_OR_RETURN(const ProcessResult result, RunProcess(request, call));
+  pid_t pid = 0;
+  const std::string_view text = Trim(result.stdout_data);
+  std::from_chars(text.data(), text.data() + text.size(), pid);
+  if (result.exit_code == 0 && pid > 0) return pid;
+  return absl::InternalError(Cat(path_, " --hold ended with ", result.exit_code, " and printed \"",
+                                 text.substr(0, 64), "\""));
 }
 
 uint64_t ProcessStartTicks(pid_t pid) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/call.h"
 #include "base/unique_fd.h"
 
 namespace crisp {
@@ -27,6 +28,9 @@ class MonitorProgram {
   // /dev/null, stderr is ours.
   absl::StatusOr<SpawnedMonitor> Spawn(std::string_view pod_id, int listener,
                                        const std::vector<std::string>& options) const;
+
+  // Starts the holder of a scope (monitor/scope_holder.h), which init inherits.
+  absl::StatusOr<pid_t> StartHolder(const Call& call) const;
 
   // True: containers are kept from it by the read-only clone. False: an old kernel; plain path.
   bool protected_clone() const { return clone_; }

@@ -60,6 +60,7 @@ absl::Status PodState::Open() {
   boot_id = std::string(Trim(boot));
   ASSIGN_OR_RETURN(CgroupTree tree, CgroupTree::Detect(options.cgroup_root));
   cgroups = std::make_unique<CgroupTree>(std::move(tree));
+  RETURN_IF_ERROR(ChooseCgroupDriver());
   limits = DaemonLimits::Probe();
   limits.user_namespaces = ProbeUserNamespaces(paths.Probe());
   if (!limits.user_namespaces.ok()) LOG_INFO("{}", limits.user_namespaces.ToString());

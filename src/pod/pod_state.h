@@ -52,6 +52,7 @@ struct PodState : public MonitorEvents {
   NetworkChoice& networks;
   std::string boot_id;
   std::unique_ptr<CgroupTree> cgroups;
+  bool systemd_cgroups = false;  // the cgroup driver is systemd
   DaemonLimits limits;
   SelinuxLevels selinux_levels;
   std::unique_ptr<SeccompCache> seccomp;
@@ -153,6 +154,21 @@ struct PodState : public MonitorEvents {
   // Says once that this host's swap cannot be limited, if these resources would need it.
   void WarnOfSwap(const v1::LinuxContainerResources& asked);
 
+  // --- container_scope.cc ---
+  // Decides between the drivers as the options say; makes room in the root cgroup.
+  absl::Status ChooseCgroupDriver();
+  // Where a container's cgroup is: OCI's linux.cgroupsPath, of the driver in use.
+  absl::StatusOr<std::string> CgroupPathOf(const v1::PodSandboxConfig& pod, std::string_view pod_id,
+                                           std::string_view container_id) const;
+  // Has systemd make the container's cgroup, if it is a scope.
+  absl::Status OpenScope(const ContainerEntry& container, const Call& call);
+  // Tells systemd the limits of a running container, all of them, if its cgroup is a scope.
+  absl::Status SetScopeLimits(const record::Container& container, const Json& resources) const;
+  // The cgroup that a pod without a cgroup_parent has for itself.
+  std::string OwnPodCgroup(std::string_view pod_id) const;
+  // Stops a scope or slice; a failure is logged, for the cgroup is removed in any case.
+  void CloseUnit(const std::string& name);
+
   // --- exec_sync.cc ---
   // The OCI process object, as JSON text, of an exec in the container.
   absl::StatusOr<std::string> ExecProcess(const ContainerPointer& container,
@@ -175,6 +191,8 @@ bool HostIpc(const record::Pod& pod);
 // The pod has a PID namespace of its own, hence an init. That is also so if nothing is said: POD is
 // the CRI's default.
 bool SharesPids(const v1::PodSandboxConfig& config);
+// A cgroup that systemd made for a container.
+bool IsScope(std::string_view cgroup_path);
 // STARTING or UP.
 bool MayRun(const record::Container& container);
 

@@ -132,6 +132,7 @@ absl::Status PodState::Dismantle(const PodPointer& pod, const Call& call) {
 // Only the folder that is ours: kubelet's belong to kubelet.
 absl::Status PodState::RemovePodCgroup(const record::Pod& pod) {
   if (!pod.config().linux().cgroup_parent().empty()) return absl::OkStatus();
+  if (systemd_cgroups) CloseUnit(Cat("crisp-", pod.id(), ".slice"));
   const Cgroup cgroup(*cgroups, Cat("/crisp/", pod.id()));
   if (!cgroup.Exists()) return absl::OkStatus();
   RETURN_IF_ERROR(cgroup.Kill(SIGKILL));

@@ -275,7 +275,8 @@ void Recovery::SweepBundles(const PodEntry& pod) {
     LOG_WARN("container {} has a bundle but no record: cleaned up", name);
     record::Container record;
     record.set_id(name);
-    absl::StatusOr<std::string> cgroup = CgroupPath(pod.record.Get()->config(), pod.id, name);
+    absl::StatusOr<std::string> cgroup =
+        state_.CgroupPathOf(pod.record.Get()->config(), pod.id, name);
     if (cgroup.ok()) {
       record.set_cgroup_path(*cgroup);
       Report(Cat("container ", name), state_.ClearCgroup(record, absl::Seconds(5)));

@@ -14,6 +14,7 @@
 #include "kernel/packet_socket.h"
 #include "oci/spec.h"
 #include "oci/sysctl.h"
+#include "oci/systemd_slice.h"
 #include "oci/validate.h"
 #include "pod/pod_files.h"
 #include "pod/pod_state.h"
@@ -232,6 +233,8 @@ absl::StatusOr<v1::RunPodSandboxResponse> PodRuntime::RunPodSandbox(
     const v1::RunPodSandboxRequest& request, const Call& call) {
   PodState& state = *state_;
   RETURN_IF_ERROR(CheckRequest(request, state.options, state.limits));
+  // Before anything is made: kubelet must learn that its driver is another one.
+  if (state.systemd_cgroups) RETURN_IF_ERROR(PodSlice(request.config(), "").status());
   RETURN_IF_ERROR(call.Check());
   RETURN_IF_ERROR(state.monitor_error);
   const std::string name = PodName(request.config().metadata());

@@ -33,6 +33,8 @@ absl::Status PodRuntime::Ready() const { return state_->monitor_error; }
 StreamBackend& PodRuntime::streams() { return *streams_; }
 const DaemonLimits& PodRuntime::limits() const { return state_->limits; }
 
+bool PodRuntime::SystemdCgroups() const { return state_->systemd_cgroups; }
+
 EventHub& PodRuntime::events() { return state_->events; }
 
 Json PodRuntime::Facts() const {
@@ -56,7 +58,7 @@ Json PodRuntime::Facts() const {
                                  ? "supported"
                                  : std::string(FromAbsl(state_->limits.user_namespaces.message()))},
           {"cgroupVersion", version()},
-          {"cgroupDriver", "cgroupfs"},
+          {"cgroupDriver", SystemdCgroups() ? "systemd" : "cgroupfs"},
           {"pods", state_->table.Pods().size()},
           {"containers", state_->table.Containers().size()}};
 }

@@ -37,6 +37,7 @@ struct PodOptions {
       "/run/netns";  // where network namespaces are pinned, as "crisp-<first 32 of the pod's id>"
   std::string monitor_path;  // the program crisp-monitor
   std::string cgroup_root = "/sys/fs/cgroup";
+  std::string cgroup_driver = "cgroupfs";  // or "systemd"; "auto": systemd where it can be used
   std::string seccomp_profile_root =
       "/var/lib/kubelet/seccomp";                    // informative: localhost_ref is absolute
   std::vector<std::string> runtime_handlers = {""};  // names that RunPodSandbox accepts
@@ -141,6 +142,8 @@ class PodRuntime {
   // Why no pod could be run just now (the monitor's program is missing, ...); ok otherwise. For
   // Status' RuntimeReady.
   absl::Status Ready() const;
+  // Whether the cgroup driver is systemd, for RuntimeConfig.
+  bool SystemdCgroups() const;
   // What Status tells with verbose under "config": stateDir, root, cgroup version and so on.
   Json Facts() const;
   // What this host can do, as probed at the start.

@@ -54,6 +54,17 @@ monitor::Request StartRequest(const PodState& state, const record::Container& re
   return request;
 }
 
+// The end of a container that could not be started.
+monitor::ExitRecord NeverRan(const std::string& id, const absl::Status& why) {
+  monitor::ExitRecord exit;
+  exit.set_container_id(id);
+  exit.set_exit_code(128);
+  exit.set_never_ran(true);
+  exit.set_finished_at(absl::GetCurrentTimeNanos());
+  exit.set_message(std::string(FromAbsl(why.message())));
+  return exit;
+}
+
 // What the monitor answered, on the watcher's thread.
 void TakeAnswer(PodState& state, const ContainerPointer& container,
                 const std::shared_ptr<MonitorClient>& client, const MonitorClient::Answer& answer) {
@@ -70,13 +81,7 @@ void TakeAnswer(PodState& state, const ContainerPointer& container,
     }
     return;
   }
-  monitor::ExitRecord exit;
-  exit.set_container_id(container->id);
-  exit.set_exit_code(128);
-  exit.set_never_ran(true);
-  exit.set_finished_at(absl::GetCurrentTimeNanos());
-  exit.set_message(std::string(FromAbsl(answer.status().message())));
-  state.NoteExit(container, exit);
+  state.NoteExit(container, NeverRan(container->id, answer.status()));
 }
 
 }  // namespace
@@ -97,6 +102,10 @@ absl::StatusOr<v1::StartContainerResponse> PodRuntime::StartContainer(
                                       " has ended"));
   }
   RETURN_IF_ERROR(state.SetPhase(*container, record::CONTAINER_STARTING));
+  if (absl::Status status = state.OpenScope(*container, call); !status.ok()) {
+    state.NoteExit(container, NeverRan(container->id, status));
+    return Annotate(status, Cat("container ", container->id, " could not be started"));
+  }
   container->answered = false;
   auto failure = std::make_shared<absl::Status>();
   client->Send(StartRequest(state, *container->record.Get()), {},
