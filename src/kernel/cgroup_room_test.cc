@@ -17,8 +17,9 @@ absl::Status MakeRoomAround(const std::string& folder) {
   if (unshare(CLONE_NEWCGROUP | CLONE_NEWNS) != 0) return absl::InternalError("unshare");
   if (mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
     return absl::InternalError("private");
+  umount2(folder.c_str(), MNT_DETACH);  // the whole tree, which the fixture shows there
   if (mount("none", folder.c_str(), "cgroup2", 0, nullptr) != 0)
-    return absl::InternalError("mount");
+    return absl::InternalError(Cat("mount: ", strerror(errno)));
   const absl::StatusOr<CgroupTree> tree = CgroupTree::Detect(folder);
   if (!tree.ok()) return tree.status();
   const absl::StatusOr<bool> moved = MakeRoomInCgroupRoot(*tree);
