@@ -123,6 +123,8 @@ class Update {
   absl::Status Make() {
     RETURN_IF_ERROR(Ended(transaction_.Commit()));
     committed_ = true;
+    // Or systemd would write the old ones again when it reloads.
+    RETURN_IF_ERROR(state_.SetScopeLimits(*before_, built_));
     RETURN_IF_ERROR(state_.WriteLimits(*before_, built_, effective_.oom_score_adj()));
     container_->record.Update([&](record::Container& record) {
       *record.mutable_resources() = effective_;
@@ -140,6 +142,7 @@ class Update {
       Keep(undone, old.ok()
                        ? state_.WriteLimits(*before_, *old, before_->resources().oom_score_adj())
                        : old.status());
+      if (old.ok()) Keep(undone, state_.SetScopeLimits(*before_, *old));
     }
     container_->record.Update([&](record::Container& record) {
       *record.mutable_resources() = before_->resources();

@@ -61,7 +61,7 @@ absl::StatusOr<v1::UpdatePodSandboxResourcesResponse> PodRuntime::UpdatePodSandb
   if (!before->config().linux().cgroup_parent().empty()) {
     return v1::UpdatePodSandboxResourcesResponse();
   }
-  const absl::Status limited = LimitOwnCgroup(state, Cat("/crisp/", pod->id),
+  const absl::Status limited = LimitOwnCgroup(state, state.OwnPodCgroup(pod->id),
                                               Total(request.resources(), request.overhead()));
   if (!limited.ok()) {
     LOG_WARN("pod {}: its cgroup keeps the limits that it has: {}", pod->id, limited.ToString());
