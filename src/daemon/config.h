@@ -35,7 +35,7 @@ struct Config {
   std::string listen = "unix:///run/crisp/crispd.sock";
   std::string log_level = "info";
   std::string monitor;
-  std::string cgroup_driver = "auto";
+  std::string cgroup_driver = "cgroupfs";
 
   int64_t server_threads = 512;
   int64_t server_message_mib = 16;

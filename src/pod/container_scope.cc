@@ -53,7 +53,7 @@ absl::Status PodState::ChooseCgroupDriver() {
     return Annotate(usable, "the cgroup driver systemd cannot be used");
   }
   if (options.cgroup_driver == "auto" && !usable.ok()) {
-    LOG_INFO("the cgroup driver is cgroupfs: {}", usable.ToString());
+    LOG_INFO("the cgroup driver is cgroupfs: {}", std::string(usable.message()));
   }
   ASSIGN_OR_RETURN(const bool moved, MakeRoomInCgroupRoot(*cgroups));
   if (moved) LOG_INFO("the processes of the root cgroup were moved into /{}", kCgroupOfInit);
