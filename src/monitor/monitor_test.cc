@@ -169,7 +169,9 @@ TEST_F(MonitorTest, StaysSmall) {
   };
   // The program's own pages are private as long as one monitor runs, so only a bound on growth.
   RecordProperty("private_kib", static_cast<int>(private_kib()));
+#ifndef CRISP_SANITIZED  // whose own memory is many times that
   EXPECT_LT(private_kib(), 4096);
+#endif
 }
 
 }  // namespace

@@ -520,7 +520,8 @@ TEST_F(BridgeNetworkTest, MissingNamespaceIsAnError) {
     return network_->Add(request, Call()).status();
   }()));
   // What went meanwhile is no matter.
-  for (const std::string_view link : SplitWords(Veths(), '\n'))
+  const std::string links = Veths();
+  for (const std::string_view link : SplitWords(links, '\n'))
     EXPECT_THAT(before, HasSubstr(link));
 }
 
@@ -542,8 +543,9 @@ TEST_F(BridgeNetworkTest, OrphansAreReleased) {
 TEST_F(BridgeNetworkTest, TwoHundredPodsLeaveNothing) {
   const std::string before = Veths();
   const auto new_veths = [&] {
+    const std::string all = Veths();
     std::string links;
-    for (const std::string_view link : SplitWords(Veths(), '\n')) {
+    for (const std::string_view link : SplitWords(all, '\n')) {
       if (before.find(link) == std::string::npos) links += Cat(link, "\n");
     }
     return links;

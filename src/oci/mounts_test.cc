@@ -220,7 +220,8 @@ TEST_F(MountsTest, InAUserNamespace) {
   EXPECT_EQ(MountAt(config, "/proc")["type"], "bind");
   const Json queues = MountAt(config, "/dev/mqueue");  // only if the host has it
   EXPECT_EQ(JsonString(queues, "type"), PathExists("/dev/mqueue") ? "bind" : "");
-  for (const Json& option : MountAt(config, "/dev/pts")["options"]) EXPECT_NE(option, "gid=5");
+  const Json terminals = MountAt(config, "/dev/pts");
+  for (const Json& option : terminals["options"]) EXPECT_NE(option, "gid=5");
 }
 
 }  // namespace

@@ -272,7 +272,8 @@ void PodTest::ListTree(const std::string& folder, std::vector<std::string>& path
 
 std::vector<std::string> PodTest::Traces() const {
   std::vector<std::string> traces;
-  for (const std::string_view line : Split(*ReadFile("/proc/self/mountinfo"), '\n')) {
+  const std::string mounts = ReadFile("/proc/self/mountinfo").value_or("");
+  for (const std::string_view line : Split(mounts, '\n')) {
     if (line.find(BaseName(folder_)) != std::string_view::npos) {
       traces.push_back(Cat("mount ", line));
     }

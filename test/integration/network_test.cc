@@ -187,8 +187,9 @@ class Cni : public NodeTest {
   }
   std::string CallsText() { return ReadFile(folder() / "cni/calls").value_or(""); }
   int Calls(const std::string& command) {
+    const std::string calls = CallsText();
     int count = 0;
-    for (const std::string_view line : SplitWords(CallsText(), '\n'))
+    for (const std::string_view line : SplitWords(calls, '\n'))
       count += line.substr(0, command.size() + 1) == command + " " ? 1 : 0;
     return count;
   }
