@@ -25,7 +25,7 @@ TEST(Reply, WordsAreCutToWhatAHeaderHolds) {
 TEST(RuntimeStatus, ConditionsAndHandlers) {
   RuntimeHealth health{.runtime = absl::OkStatus(),
                        .network = absl::UnavailableError("cni config is broken"),
-                       .recursive_read_only = true,
+                       .handlers = {{"", {true, false}}, {"native", {true, false}}, {"crun", {}}},
                        .facts = {{"stateDir", "/run/crisp"}}};
   const auto answer = StatusAnswer(health, false);
   ASSERT_EQ(answer.status().conditions_size(), 2);
@@ -38,14 +38,16 @@ TEST(RuntimeStatus, ConditionsAndHandlers) {
   EXPECT_TRUE(answer.info().empty());
   ASSERT_EQ(answer.runtime_handlers_size(), 3);
   EXPECT_EQ(answer.runtime_handlers(0).name(), "");
+  EXPECT_EQ(answer.runtime_handlers(2).name(), "crun");
   for (const auto& handler : answer.runtime_handlers()) {
-    EXPECT_TRUE(handler.features().recursive_read_only_mounts());
+    EXPECT_EQ(handler.features().recursive_read_only_mounts(), handler.name() != "crun");
     EXPECT_FALSE(handler.features().user_namespaces());
   }
   EXPECT_TRUE(answer.features().mount_options());
   EXPECT_TRUE(answer.features().supplemental_groups_policy());
   EXPECT_FALSE(answer.features().user_namespaces_host_network());
   health.user_namespaces = true;
+  health.handlers[0].features.user_namespaces = true;
   const auto verbose = StatusAnswer(health, true);
   EXPECT_TRUE(verbose.runtime_handlers(0).features().user_namespaces());
   EXPECT_TRUE(verbose.features().user_namespaces_host_network());

@@ -5,7 +5,6 @@
 #include "cri/reply.h"
 #include "cri/runtime_status.h"
 #include "network/network_choice.h"
-#include "oci/daemon_limits.h"
 #include "pod/runtime.h"
 
 namespace crisp {
@@ -28,8 +27,8 @@ class RuntimeService final : public v1::RuntimeService::Service {
                       v1::StatusResponse* response) override {
     RuntimeHealth health{.runtime = runtime_.Ready(),
                          .network = networks_.Ready(),
-                         .recursive_read_only = runtime_.limits().recursive_read_only,
-                         .user_namespaces = runtime_.limits().user_namespaces.ok()};
+                         .handlers = HandlersOf(runtime_.Handlers()),
+                         .user_namespaces = runtime_.Handlers().native().user_namespaces};
     if (request->verbose()) health.facts = runtime_.Facts();
     *response = StatusAnswer(health, request->verbose());
     return grpc::Status::OK;

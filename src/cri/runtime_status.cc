@@ -28,17 +28,26 @@ v1::VersionResponse VersionAnswer() {
   return out;
 }
 
-std::vector<std::string> RuntimeHandlerNames() { return {"", "crisp", "native"}; }
+std::vector<HandlerHealth> HandlersOf(const RuntimeHandlers& handlers) {
+  std::vector<HandlerHealth> all(1);
+  for (const RuntimeHandler& handler : handlers.all()) {
+    const RuntimeFeatures features = handlers.FeaturesOf(handler);
+    all.push_back({handler.name, features});
+    if (handler.name == handlers.default_name()) all.front().features = features;
+  }
+  return all;
+}
 
 v1::StatusResponse StatusAnswer(const RuntimeHealth& health, bool verbose) {
   v1::StatusResponse out;
   AddCondition("RuntimeReady", "RuntimeNotReady", health.runtime, *out.mutable_status());
   AddCondition("NetworkReady", "NetworkPluginNotReady", health.network, *out.mutable_status());
-  for (const std::string& name : RuntimeHandlerNames()) {
+  for (const HandlerHealth& one : health.handlers) {
     v1::RuntimeHandler& handler = *out.add_runtime_handlers();
-    handler.set_name(name);
-    handler.mutable_features()->set_recursive_read_only_mounts(health.recursive_read_only);
-    handler.mutable_features()->set_user_namespaces(health.user_namespaces);
+    handler.set_name(one.name);
+    handler.mutable_features()->set_recursive_read_only_mounts(
+        one.features.recursive_read_only_mounts);
+    handler.mutable_features()->set_user_namespaces(one.features.user_namespaces);
   }
   out.mutable_features()->set_supplemental_groups_policy(true);
   out.mutable_features()->set_user_namespaces_host_network(health.user_namespaces);

@@ -95,6 +95,40 @@ absl::Status CheckRegistry(const RegistryConfig& registry) {
   return absl::OkStatus();
 }
 
+absl::Status CheckRuntime(const RuntimeConfig& runtime) {
+  const std::string where = Cat("[[runtime]] named \"", runtime.name, "\": ");
+  if (runtime.name.empty()) return Bad("a [[runtime]] needs a name");
+  if (runtime.kind == "native") {
+    if (runtime.path.empty() && runtime.args.empty()) return absl::OkStatus();
+    return Bad(where, "kind native takes neither path nor args, for it runs no other program");
+  }
+  if (runtime.kind != "oci") {
+    return Bad(where, "kind must be oci or native, not \"", runtime.kind, "\"");
+  }
+  if (!runtime.path.starts_with("/")) {
+    return Bad(where, "path must be the absolute path of an OCI runtime's program, not \"",
+               runtime.path, "\"");
+  }
+  // What crisp itself sets, or does.
+  for (const std::string_view taken :
+       {"--root", "--log", "--log-format", "--systemd-cgroup", "--cgroup-manager"}) {
+    for (const std::string& arg : runtime.args) {
+      if (arg != taken && !arg.starts_with(Cat(taken, "="))) continue;
+      return Bad(where, "args must not hold ", taken, ", which is crisp's to set");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckDefaultRuntime(const Config& config) {
+  const std::string& name = config.default_runtime;
+  if (name == "native" || name == "crisp") return absl::OkStatus();
+  for (const RuntimeConfig& runtime : config.runtimes) {
+    if (runtime.name == name) return absl::OkStatus();
+  }
+  return Bad("key \"default_runtime\" is \"", name, "\", but there is no [[runtime]] of that name");
+}
+
 }  // namespace
 
 std::string Config::SocketPath() const {
@@ -131,7 +165,8 @@ absl::Status CheckConfig(const Config& config) {
                "\"");
   }
   for (const RegistryConfig& registry : config.registries) RETURN_IF_ERROR(CheckRegistry(registry));
-  return absl::OkStatus();
+  for (const RuntimeConfig& runtime : config.runtimes) RETURN_IF_ERROR(CheckRuntime(runtime));
+  return CheckDefaultRuntime(config);
 }
 
 absl::StatusOr<Config> LoadConfig(const std::string& file, const ConfigFlags& flags) {

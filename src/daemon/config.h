@@ -29,6 +29,16 @@ struct RegistryConfig {
   bool operator==(const RegistryConfig&) const = default;
 };
 
+// One [[runtime]] table: a runtime handler.
+struct RuntimeConfig {
+  std::string name;
+  std::string kind = "oci";
+  std::string path;
+  std::vector<std::string> args;
+
+  bool operator==(const RuntimeConfig&) const = default;
+};
+
 struct Config {
   std::string root = "/var/lib/crisp";
   std::string state = "/run/crisp";
@@ -36,6 +46,7 @@ struct Config {
   std::string log_level = "info";
   std::string monitor;
   std::string cgroup_driver = "cgroupfs";
+  std::string default_runtime = "native";
 
   int64_t server_threads = 512;
   int64_t server_message_mib = 16;
@@ -73,6 +84,7 @@ struct Config {
   int64_t streaming_max_connections = 1024;
 
   std::vector<RegistryConfig> registries;
+  std::vector<RuntimeConfig> runtimes;
 
   bool operator==(const Config&) const = default;
 
@@ -95,14 +107,15 @@ struct Key {
 
 std::span<const Key<Config>> ConfigKeys();
 std::span<const Key<RegistryConfig>> RegistryKeys();
+std::span<const Key<RuntimeConfig>> RuntimeKeys();
 
 // Values by the name of their key, as the command line gave them; they win over every file.
 using ConfigFlags = std::map<std::string, std::string, std::less<>>;
 
 // Reads `file` (if not empty), then file.d/*.toml in the order of their names, then the flags, and
-// checks the whole. A list in a later file replaces the earlier one; a [[registry]] replaces the
-// earlier one of its host. Errors are InvalidArgument (or NotFound for the file) and begin with
-// "file:line:"; an unknown key is one, and the nearest known key is named.
+// checks the whole. A list in a later file replaces the earlier one; a [[registry]] or [[runtime]]
+// replaces the earlier one of its name. Errors are InvalidArgument (or NotFound for the file) and
+// begin with "file:line:"; an unknown key is one, and the nearest known key is named.
 absl::StatusOr<Config> LoadConfig(const std::string& file, const ConfigFlags& flags);
 
 // One file's text on top of config; name is for the errors.

@@ -23,6 +23,9 @@ constexpr Key<Config> kConfigKeys[] = {
      "scope each. auto: systemd where it is the init and cgroup version 2 is alone. kubelet must "
      "use "
      "the same, which it learns from crispd."},
+    {"default_runtime", &Config::default_runtime,
+     "The runtime handler of pods that ask for none: native (also called crisp), or the name of a "
+     "[[runtime]]. Pods that exist keep theirs."},
     {"server.threads", &Config::server_threads,
      "Most calls that are served at one time; a call beyond is refused with ResourceExhausted. A "
      "call that waits (a graceful stop, a pull, an exec) holds a thread.",
@@ -111,6 +114,16 @@ constexpr Key<RegistryConfig> kRegistryKeys[] = {
     {"plain_http", &RegistryConfig::plain_http, "Whether the host itself is spoken to by http."},
 };
 
+constexpr Key<RuntimeConfig> kRuntimeKeys[] = {
+    {"name", &RuntimeConfig::name, "The handler's name, as a RuntimeClass spells it."},
+    {"kind", &RuntimeConfig::kind,
+     "oci: containers are run by the program at path, by the command line that crun, runc and "
+     "runsc "
+     "share. native: by crisp itself, under another name."},
+    {"path", &RuntimeConfig::path, "The OCI runtime's program, an absolute path."},
+    {"args", &RuntimeConfig::args, "Arguments that come before its verb."},
+};
+
 // The doc as comment lines of at most 100 columns.
 std::string Comment(std::string_view doc) {
   std::string out, line = "#";
@@ -161,7 +174,8 @@ constexpr std::string_view kHead =
 # crispd reads /etc/crisp/crisp.toml (or the file that --config names), then every *.toml in the folder
 # of the same name with .d appended (/etc/crisp/crisp.toml.d/) in the order of their names, then its
 # flags --root, --state, --listen and --log-level. The last one wins. A list replaces the list before
-# it; a [[registry]] replaces an earlier one of the same host. An unknown key is an error.
+# it; a [[registry]] replaces an earlier one of the same host, a [[runtime]] one of the same name. An
+# unknown key is an error.
 )";
 
 constexpr std::string_view kRegistryHead =
@@ -172,10 +186,27 @@ constexpr std::string_view kRegistryHead =
 # [[registry]]
 )";
 
+constexpr std::string_view kRuntimeHead =
+    R"(
+# One [[runtime]] table for each runtime handler besides native. Features are asked of the program when
+# crispd starts (`crun features`).
+#
+# [[runtime]]
+)";
+
+template <typename Object>
+std::string Annotated(std::span<const Key<Object>> keys, const Object& example) {
+  std::string out;
+  for (const Key<Object>& key : keys)
+    out += Cat("\n", Comment(key.doc), "# ", key.name, " = ", ValueText(example, key.field), "\n");
+  return out;
+}
+
 }  // namespace
 
 std::span<const Key<Config>> ConfigKeys() { return kConfigKeys; }
 std::span<const Key<RegistryConfig>> RegistryKeys() { return kRegistryKeys; }
+std::span<const Key<RuntimeConfig>> RuntimeKeys() { return kRuntimeKeys; }
 
 std::string AnnotatedConfig() {
   std::string out(kHead), section;
@@ -195,9 +226,12 @@ std::string AnnotatedConfig() {
   RegistryConfig example;
   example.host = "registry.k8s.io";
   example.mirrors = {"https://mirror.example:5000", "http://127.0.0.1:5000"};
-  for (const Key<RegistryConfig>& key : kRegistryKeys)
-    out += Cat("\n", Comment(key.doc), "# ", key.name, " = ", ValueText(example, key.field), "\n");
-  return out;
+  out += Annotated(RegistryKeys(), example);
+  out += kRuntimeHead;
+  RuntimeConfig runtime;
+  runtime.name = "crun";
+  runtime.path = "/usr/bin/crun";
+  return out + Annotated(RuntimeKeys(), runtime);
 }
 
 }  // namespace crisp

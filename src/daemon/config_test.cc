@@ -40,7 +40,7 @@ class ConfigTest : public testing::Test {
 std::string Uncommented(const std::string& text) {
   std::string out;
   for (std::string_view line : Split(text, '\n')) {
-    if (line == "# [[registry]]") break;  // an example, no default
+    if (line == "# [[registry]]" || line == "# [[runtime]]") break;  // an example, no default
     const bool value = line.starts_with("# ") && line.find(" = ") != std::string_view::npos &&
                        line.substr(2, line.find(" = ") - 2).find(' ') == std::string_view::npos;
     out += Cat(value ? line.substr(2) : line, "\n");
@@ -174,6 +174,37 @@ TEST_F(ConfigTest, ContradictionsAreRefused) {
   EXPECT_THAT(Error("[[registry]]\nhost = \"h\"\nclient_cert = \"/x\"\n"), HasSubstr("client_key"));
   EXPECT_THAT(Error("[[registry]]\nhost = \"h\"\nca_file = \"/nowhere\"\n"),
               HasSubstr("/nowhere does not exist"));
+}
+
+TEST_F(ConfigTest, RuntimesAreRead) {
+  const std::string file = Write("crisp.toml",
+                                 "default_runtime = \"fast\"\n"
+                                 "[[runtime]]\nname = \"fast\"\npath = \"/usr/bin/crun\"\n"
+                                 "args = [\"--debug\"]\n[[runtime]]\nname = \"plain\"\n"
+                                 "kind = \"native\"\n");
+  Write("crisp.toml.d/10.toml", "[[runtime]]\nname = \"fast\"\npath = \"/usr/sbin/runc\"\n");
+  const auto config = LoadConfig(file, {});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->default_runtime, "fast");
+  ASSERT_EQ(config->runtimes.size(), 2);
+  EXPECT_EQ(config->runtimes[0].kind, "native");
+  EXPECT_EQ(config->runtimes[1], (RuntimeConfig{"fast", "oci", "/usr/sbin/runc", {}}));
+}
+
+TEST_F(ConfigTest, ContradictoryRuntimesAreRefused) {
+  EXPECT_THAT(Error("[[runtime]]\npath = \"/x\"\n"), HasSubstr("needs the key \"name\""));
+  EXPECT_THAT(Error("[[runtime]]\nname = \"x\"\n"), HasSubstr("absolute path"));
+  EXPECT_THAT(Error("[[runtime]]\nname = \"x\"\npath = \"crun\"\n"), HasSubstr("\"crun\""));
+  EXPECT_THAT(Error("[[runtime]]\nname = \"x\"\nkind = \"shim\"\n"), HasSubstr("\"shim\""));
+  EXPECT_THAT(Error("[[runtime]]\nname = \"x\"\nkind = \"native\"\npath = \"/x\"\n"),
+              HasSubstr("neither path nor args"));
+  EXPECT_THAT(Error("[[runtime]]\nname = \"x\"\npath = \"/x\"\nargs = [\"--systemd-cgroup\"]\n"),
+              HasSubstr("must not hold --systemd-cgroup"));
+  EXPECT_THAT(Error("[[runtime]]\nname = \"x\"\npath = \"/x\"\nargs = [\"--root=/y\"]\n"),
+              HasSubstr("must not hold --root"));
+  EXPECT_THAT(Error("[[runtime]]\nnmae = \"x\"\n"), HasSubstr("\"name\""));
+  EXPECT_THAT(Error("default_runtime = \"gone\"\n"),
+              AllOf(HasSubstr("\"gone\""), HasSubstr("no [[runtime]]")));
 }
 
 TEST_F(ConfigTest, AMissingFileIsAnError) {

@@ -57,7 +57,13 @@ class Reader {
       const std::string name = Cat(prefix, std::string_view(toml_key.str()));
       if constexpr (std::is_same_v<Object, Config>) {
         if (name == "registry") {
-          RETURN_IF_ERROR(ReadRegistries(node, object));
+          RETURN_IF_ERROR(ReadTables(node, name, RegistryKeys(), &RegistryConfig::host, "host",
+                                     object.registries));
+          continue;
+        }
+        if (name == "runtime") {
+          RETURN_IF_ERROR(
+              ReadTables(node, name, RuntimeKeys(), &RuntimeConfig::name, "name", object.runtimes));
           continue;
         }
       }
@@ -158,20 +164,23 @@ class Reader {
     return absl::OkStatus();
   }
 
-  absl::Status ReadRegistries(const toml::node& node, Config& config) {
+  // The [[name]] tables; one replaces an earlier one with the same value of the key `identity`.
+  template <typename Object>
+  absl::Status ReadTables(const toml::node& node, const std::string& name,
+                          std::span<const Key<Object>> keys, std::string Object::*identity,
+                          std::string_view identity_name, std::vector<Object>& tables) {
     const toml::array* list = node.as_array();
     if (list == nullptr || !list->is_array_of_tables())
-      return Wrong(node, "registry", "a list of tables, each headed [[registry]]");
+      return Wrong(node, name, Cat("a list of tables, each headed [[", name, "]]"));
     for (const toml::node& item : *list) {
-      RegistryConfig registry;
-      RETURN_IF_ERROR(ReadTable(*item.as_table(), RegistryKeys(), "", registry));
-      if (registry.host.empty()) {
-        return absl::InvalidArgumentError(
-            Cat(Place(file_, item.source()), ": a [[registry]] needs the key \"host\""));
+      Object table;
+      RETURN_IF_ERROR(ReadTable(*item.as_table(), keys, "", table));
+      if ((table.*identity).empty()) {
+        return absl::InvalidArgumentError(Cat(Place(file_, item.source()), ": a [[", name,
+                                              "]] needs the key \"", identity_name, "\""));
       }
-      std::erase_if(config.registries,
-                    [&](const RegistryConfig& each) { return each.host == registry.host; });
-      config.registries.push_back(std::move(registry));
+      std::erase_if(tables, [&](const Object& each) { return each.*identity == table.*identity; });
+      tables.push_back(std::move(table));
     }
     return absl::OkStatus();
   }

@@ -14,7 +14,6 @@
 #include "cri/image_service.h"
 #include "cri/operator_service.h"
 #include "cri/runtime_service.h"
-#include "cri/runtime_status.h"
 #include "daemon/server.h"
 #include "daemon/state_lock.h"
 #include "db/database.h"
@@ -84,8 +83,11 @@ PodOptions PodOptionsOf(const Config& config, const std::string& monitor) {
   options.netns_dir = config.network_netns_dir;
   options.monitor_path = monitor;
   options.cgroup_driver = config.cgroup_driver;
-  options.runtime_handlers = RuntimeHandlerNames();
   options.cdi_folders = config.container_cdi_dirs;
+  options.default_runtime = config.default_runtime;
+  for (const RuntimeConfig& runtime : config.runtimes) {
+    options.runtime_handlers.push_back({runtime.name, runtime.path, runtime.args});
+  }
   options.log_line_max = static_cast<uint64_t>(config.container_log_line_max);
   options.shm_bytes = static_cast<uint64_t>(config.container_shm_mib) << 20;
   return options;

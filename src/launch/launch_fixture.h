@@ -1,5 +1,6 @@
-// LaunchTest: runs real containers by the native launcher, from the host's static busybox, in a
-// temporary folder. Needs root and tools/private-namespaces. For tests only.
+// LaunchTest: runs real containers from the host's static busybox, in a temporary folder: by the
+// native launcher, or, in a test with a parameter (OnEveryRuntime), by the OCI runtime it names.
+// Needs root and tools/private-namespaces. For tests only.
 #pragma once
 
 #include <fcntl.h>
@@ -7,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -23,7 +25,9 @@
 #include "base/status.h"
 #include "kernel/cgroup.h"
 #include "kernel/mount.h"
+#include "launch/launcher_choice.h"
 #include "launch/native_launcher.h"
+#include "launch/oci_cli_launcher.h"
 
 namespace crisp {
 
@@ -35,14 +39,21 @@ struct Finished {
 
 class LaunchTest : public testing::Test {
  protected:
+  // The OCI runtime's program; empty: the native launcher.
+  virtual std::string Runtime() const { return ""; }
+
   void SetUp() override {
+    // What a helper leaves becomes a child of this process, as it does of the monitor.
+    if (!Runtime().empty()) {
+      ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+    }
     char folder[] = "/tmp/crisp-launch-XXXXXX";
     ASSERT_NE(::mkdtemp(folder), nullptr);
     folder_ = folder;
     ::chmod(folder, 0755);
     id_ = RandomId().substr(0, 16);
-    for (const char* name : {"upper", "work", "bundle", "layer", "layer/bin", "layer/etc",
-                             "layer/tmp", "layer/data"}) {
+    for (const char* name : {"upper", "work", "bundle/rootfs", "layer", "layer/bin", "layer/etc",
+                             "layer/tmp", "layer/data", "layer/proc", "layer/sys", "layer/dev"}) {
       ASSERT_TRUE(MakeFolders(At(name)).ok());
     }
     ::chmod(At("layer/tmp").c_str(), 01777);
@@ -58,7 +69,9 @@ class LaunchTest : public testing::Test {
     absl::StatusOr<CgroupTree> tree = CgroupTree::Detect();
     ASSERT_TRUE(tree.ok()) << tree.status();
     tree_ = *std::move(tree);
-    launcher_ = std::make_unique<NativeLauncher>(*tree_);
+    native_ = std::make_unique<NativeLauncher>(*tree_);
+    oci_ = std::make_unique<OciCliLauncher>(*tree_);
+    launcher_ = std::make_unique<LauncherChoice>(*native_, *oci_);
     config_ = BaseConfig();
   }
 
@@ -140,14 +153,24 @@ class LaunchTest : public testing::Test {
                       .present = true};
     request.io = io;
     request.seccomp_bpf = seccomp_;
+    request.runtime.path = Runtime();
     return request;
   }
 
-  // Blocks until the launch has succeeded or failed.
+  // Blocks until the launch has succeeded or failed; then launch.pid is the process that came of
+  // it.
   static Outcome Wait(Launch& launch) {
     for (;;) {
       std::optional<Outcome> outcome = ReadOutcome(launch);
-      if (outcome.has_value()) return std::move(*outcome);
+      if (outcome.has_value()) {
+        if (outcome->pid > 0) {
+          const pid_t helper = std::exchange(launch.pid, outcome->pid);
+          launch.pidfd = std::move(outcome->pidfd);
+          outcome->hold.reset();
+          Reap(helper);
+        }
+        return std::move(*outcome);
+      }
       struct pollfd poll_fd = {launch.outcome.get(), POLLIN, 0};
       ::poll(&poll_fd, 1, -1);
     }
@@ -158,6 +181,9 @@ class LaunchTest : public testing::Test {
     if (::waitpid(pid, &status, 0) != pid) return -1;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   }
+
+  // What an OCI runtime keeps of a container goes with its bundle.
+  void Forget() { EXPECT_TRUE(RemoveTree(At("bundle/oci")).ok()); }
 
   static std::string Drain(int fd) {
     std::string text;
@@ -189,7 +215,9 @@ class LaunchTest : public testing::Test {
 
   // Starts config_ and waits for its end.
   Finished Run() {
-    return Finish([&](ProcessIo io) { return launcher_->Start(Request(io)); });
+    const Finished finished = Finish([&](ProcessIo io) { return launcher_->Start(Request(io)); });
+    Forget();
+    return finished;
   }
 
   // Starts config_ and leaves it running; its first line of output has been seen.
@@ -212,6 +240,8 @@ class LaunchTest : public testing::Test {
   ExecRequest ExecOf(const Json& process, ProcessIo io) {
     ExecRequest request;
     request.container_id = id_;
+    request.bundle = At("bundle");
+    request.runtime.path = Runtime();
     request.exec_id = "e1";
     request.container_pidfd = running_.back().pidfd.get();
     request.cgroup_path = CgroupPath();
@@ -240,10 +270,22 @@ class LaunchTest : public testing::Test {
 
   std::string folder_, id_, seccomp_;
   std::optional<CgroupTree> tree_;
-  std::unique_ptr<NativeLauncher> launcher_;
+  std::unique_ptr<Launcher> native_, oci_, launcher_;
   Json config_;
   std::vector<Launch> running_;
   UniqueFd output_;
 };
+
+// The same fixture for every launcher: its parameter is a runtime's program, "" is native.
+template <typename Fixture>
+class OnEveryRuntime : public Fixture, public testing::WithParamInterface<const char*> {
+ protected:
+  std::string Runtime() const override { return GetParam(); }
+};
+
+inline auto EveryRuntime() { return testing::Values("", "/usr/bin/crun", "/usr/sbin/runc"); }
+inline std::string RuntimeName(const testing::TestParamInfo<const char*>& info) {
+  return *info.param == '\0' ? "native" : BaseName(info.param);
+}
 
 }  // namespace crisp

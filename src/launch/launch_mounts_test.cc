@@ -42,7 +42,10 @@ class LaunchMountsTest : public LaunchTest {
   }
 };
 
-TEST_F(LaunchMountsTest, RecursiveBindBringsWhatIsBelow) {
+using EveryMountsTest = OnEveryRuntime<LaunchMountsTest>;
+INSTANTIATE_TEST_SUITE_P(Runtimes, EveryMountsTest, EveryRuntime(), RuntimeName);
+
+TEST_P(EveryMountsTest, RecursiveBindBringsWhatIsBelow) {
   Volume({"rbind", "rprivate", "rw"});
   Shell("cat /volume/file /volume/inner/file; echo new > /volume/made");
   const Finished done = Run();
@@ -51,7 +54,7 @@ TEST_F(LaunchMountsTest, RecursiveBindBringsWhatIsBelow) {
   EXPECT_TRUE(PathExists(At("volume/made")));
 }
 
-TEST_F(LaunchMountsTest, PlainBindDoesNot) {
+TEST_P(EveryMountsTest, PlainBindDoesNot) {
   Volume({"bind", "private"});
   Shell("cat /volume/file /volume/inner/file");
   const Finished done = Run();
@@ -74,8 +77,9 @@ TEST_F(LaunchMountsTest, ReadOnlyIsForOneMountOrForAll) {
   EXPECT_THAT(all.output, HasSubstr("/volume/inner/x: Read-only file system"));
 }
 
-TEST_F(LaunchMountsTest, SlaveReceivesFromTheHost) {
+TEST_P(EveryMountsTest, SlaveReceivesFromTheHost) {
   Volume({"rbind", "rslave"});
+  config_["linux"]["rootfsPropagation"] = "rslave";
   StartRunning("echo up; exec sleep 1000");
   ASSERT_TRUE(MakeFolders(At("volume/late")).ok());
   ASSERT_EQ(::mount("none", At("volume/late").c_str(), "tmpfs", 0, nullptr), 0);
@@ -85,7 +89,7 @@ TEST_F(LaunchMountsTest, SlaveReceivesFromTheHost) {
   EXPECT_EQ(done.output, "late\n");
 }
 
-TEST_F(LaunchMountsTest, PrivateDoesNot) {
+TEST_P(EveryMountsTest, PrivateDoesNot) {
   Volume({"rbind", "rprivate"});
   StartRunning("echo up; exec sleep 1000");
   ASSERT_TRUE(MakeFolders(At("volume/late")).ok());
@@ -94,7 +98,7 @@ TEST_F(LaunchMountsTest, PrivateDoesNot) {
   EXPECT_NE(Exec(ExecProcess({"cat", "/volume/late/file"})).code, 0);
 }
 
-TEST_F(LaunchMountsTest, SharedGivesBackToTheHost) {
+TEST_P(EveryMountsTest, SharedGivesBackToTheHost) {
   Volume({"rbind", "rshared"});
   config_["linux"]["rootfsPropagation"] = "rshared";
   AllowMounting();
@@ -113,7 +117,7 @@ TEST_F(LaunchMountsTest, SharedGivesBackToTheHost) {
   EXPECT_THAT(*mounts, Not(HasSubstr(At("bundle"))));
 }
 
-TEST_F(LaunchMountsTest, SlaveAndPrivateGiveNothingBack) {
+TEST_P(EveryMountsTest, SlaveAndPrivateGiveNothingBack) {
   for (const char* propagation : {"rslave", "rprivate"}) {
     Volume({"rbind", propagation});
     AllowMounting();
@@ -126,12 +130,12 @@ TEST_F(LaunchMountsTest, SlaveAndPrivateGiveNothingBack) {
   }
 }
 
-TEST_F(LaunchMountsTest, HostMountsAreNotPinned) {
+TEST_P(EveryMountsTest, HostMountsAreNotPinned) {
   StartRunning("echo up; exec sleep 1000");
   EXPECT_EQ(::umount2(At("volume/inner").c_str(), 0), 0);  // EBUSY if a copy held it
 }
 
-TEST_F(LaunchMountsTest, AFileIsBoundOnAFile) {
+TEST_P(EveryMountsTest, AFileIsBoundOnAFile) {
   AddMount(Mount("/etc/deep/hosts", "bind", At("volume/file").c_str(), {"bind", "ro"}));
   Shell("cat /etc/deep/hosts; echo x > /etc/deep/hosts");
   const Finished done = Run();
@@ -140,14 +144,14 @@ TEST_F(LaunchMountsTest, AFileIsBoundOnAFile) {
   EXPECT_THAT(done.output, HasSubstr("Read-only file system"));
 }
 
-TEST_F(LaunchMountsTest, LinkedSourceIsResolvedOnTheHost) {
+TEST_P(EveryMountsTest, LinkedSourceIsResolvedOnTheHost) {
   ASSERT_EQ(::symlink(At("volume").c_str(), At("link").c_str()), 0);
   AddMount(Mount("/linked", "bind", At("link").c_str(), {"rbind"}));
   Shell("cat /linked/file");
   EXPECT_EQ(Run().output, "outer\n");
 }
 
-TEST_F(LaunchMountsTest, TmpfsCopiesUp) {
+TEST_P(EveryMountsTest, TmpfsCopiesUp) {
   ASSERT_TRUE(MakeFolders(At("layer/data/sub")).ok());
   ASSERT_TRUE(ReplaceFile(At("layer/data/sub/file"), "copied\n", 0640).ok());
   ASSERT_EQ(::chown(At("layer/data/sub/file").c_str(), 12, 34), 0);
@@ -203,7 +207,7 @@ TEST_F(LaunchMountsTest, DevicesAndLinksAreThere) {
             "/proc/self/fd/1\n");
 }
 
-TEST_F(LaunchMountsTest, HiddenPathsAreHidden) {
+TEST_P(EveryMountsTest, HiddenPathsAreHidden) {
   ASSERT_TRUE(ReplaceFile(At("layer/data/secret"), "secret", 0755).ok());
   ASSERT_TRUE(MakeFolders(At("layer/data/folder")).ok());
   ASSERT_TRUE(ReplaceFile(At("layer/data/folder/secret"), "secret").ok());

@@ -15,8 +15,11 @@ using testing::Not;
 
 class LaunchSecurityTest : public LaunchTest {
  protected:
+  // In the place of an empty folder, if there is one.
   void Link(const std::string& target, const char* name) {
-    ASSERT_EQ(::symlink(target.c_str(), At(Cat("layer/", name)).c_str()), 0);
+    const std::string path = At(Cat("layer/", name));
+    ::rmdir(path.c_str());
+    ASSERT_EQ(::symlink(target.c_str(), path.c_str()), 0);
   }
   void AddVolume(const char* destination) {
     ASSERT_TRUE(MakeFolders(At("volume")).ok());
@@ -30,6 +33,9 @@ class LaunchSecurityTest : public LaunchTest {
     config_["mounts"] = kept;
   }
 };
+
+using EverySecurityTest = OnEveryRuntime<LaunchSecurityTest>;
+INSTANTIATE_TEST_SUITE_P(Runtimes, EverySecurityTest, EveryRuntime(), RuntimeName);
 
 TEST_F(LaunchSecurityTest, MountDestinationsStayInside) {
   ASSERT_TRUE(MakeFolders(At("host")).ok());
@@ -111,7 +117,7 @@ TEST_F(LaunchSecurityTest, ExecsWorkingDirectoryIsInside) {
   }
 }
 
-TEST_F(LaunchSecurityTest, NoDescriptorLeaks) {
+TEST_P(EverySecurityTest, NoDescriptorLeaks) {
   // One that someone forgot to mark close-on-exec.
   const UniqueFd leaked(::open("/", O_RDONLY | O_DIRECTORY));
   Shell("for f in /proc/self/fd/*; do echo $f; done; ls -l /proc/self/fd");
@@ -244,7 +250,7 @@ TEST_F(LaunchSecurityTest, CopyUpReadsInsideOnly) {
   EXPECT_THAT(done.output, Not(HasSubstr("secret")));
 }
 
-TEST_F(LaunchSecurityTest, TheHostsRootIsOutOfReach) {
+TEST_P(EverySecurityTest, TheHostsRootIsOutOfReach) {
   for (const char* set : {"bounding", "effective", "permitted"}) {
     config_["process"]["capabilities"][set].push_back("CAP_SYS_ADMIN");
     config_["process"]["capabilities"][set].push_back("CAP_SYS_PTRACE");

@@ -33,6 +33,12 @@ struct ProcessIo {
   bool terminal = false;
 };
 
+// The program that an OCI CLI launcher runs. An empty path: the native launcher.
+struct RuntimeProgram {
+  std::string path;               // absolute
+  std::vector<std::string> args;  // before the verb: "--debug" and the like
+};
+
 struct StartRequest {
   std::string container_id;
   std::string bundle;       // absolute folder with config.json
@@ -40,16 +46,19 @@ struct StartRequest {
   RootfsPlan rootfs;
   ProcessIo io;
   std::string seccomp_bpf;  // file of struct sock_filter; empty: unconfined
+  RuntimeProgram runtime;
 };
 
 struct ExecRequest {
   std::string container_id;
+  std::string bundle;   // the container's
   std::string exec_id;  // names the exec's own sub-cgroup; empty: it shares the container's
   int container_pidfd = -1;
   std::string cgroup_path;   // the container's
   std::string process_json;  // OCI "process" object; parsed in the child
   ProcessIo io;
   std::string seccomp_bpf;
+  RuntimeProgram runtime;
 };
 
 // A process on its way. `outcome` becomes readable when it was executed or could not be: then call
@@ -68,6 +77,12 @@ struct Launch {
 struct Outcome {
   absl::Status status;  // ok: the program was executed
   UniqueFd terminal;    // controlling end, when asked for
+  // If not 0: the process that came of it, in place of Launch.pid, which was a helper and will end.
+  // It becomes the caller's child (a subreaper) when `hold` is closed: watch it first, and its end
+  // cannot be missed.
+  pid_t pid = 0;
+  UniqueFd pidfd;
+  UniqueFd hold;
 };
 
 class Launcher {

@@ -33,7 +33,10 @@ class StartTest : public LaunchTest {
   }
 };
 
-TEST_F(StartTest, RunsAProgramAndGivesItsExitCode) {
+using EveryStartTest = OnEveryRuntime<StartTest>;
+INSTANTIATE_TEST_SUITE_P(Runtimes, EveryStartTest, EveryRuntime(), RuntimeName);
+
+TEST_P(EveryStartTest, RunsAProgramAndGivesItsExitCode) {
   Shell("echo hello; exit 7");
   const Finished done = Run();
   ASSERT_TRUE(done.status.ok()) << done.status;
@@ -41,7 +44,7 @@ TEST_F(StartTest, RunsAProgramAndGivesItsExitCode) {
   EXPECT_EQ(done.code, 7);
 }
 
-TEST_F(StartTest, HasNamespacesOfItsOwn) {
+TEST_P(EveryStartTest, HasNamespacesOfItsOwn) {
   Shell("echo $$; hostname; cat /proc/self/cgroup; ls /");
   const Finished done = Run();
   ASSERT_TRUE(done.status.ok()) << done.status;
@@ -50,7 +53,7 @@ TEST_F(StartTest, HasNamespacesOfItsOwn) {
   EXPECT_THAT(done.output, HasSubstr("data\ndev\netc\nproc\nsys\ntmp\n"));
 }
 
-TEST_F(StartTest, NothingOfTheHostIsMounted) {
+TEST_P(EveryStartTest, NothingOfTheHostIsMounted) {
   Shell("cat /proc/self/mountinfo");
   const Finished done = Run();
   ASSERT_TRUE(done.status.ok()) << done.status;
@@ -60,14 +63,14 @@ TEST_F(StartTest, NothingOfTheHostIsMounted) {
   EXPECT_THAT(done.output, HasSubstr("overlay"));
 }
 
-TEST_F(StartTest, NothingStaysMountedOnTheHost) {
+TEST_P(EveryStartTest, NothingStaysMountedOnTheHost) {
   StartRunning("echo up; exec sleep 1000");
   const absl::StatusOr<std::string> mounts = ReadFile("/proc/self/mountinfo");
   ASSERT_TRUE(mounts.ok());
   EXPECT_THAT(*mounts, Not(HasSubstr(folder_)));
 }
 
-TEST_F(StartTest, JoinsNamespacesByPath) {
+TEST_P(EveryStartTest, JoinsNamespacesByPath) {
   // A process that stays in namespaces of its own, as a pod's would be pinned.
   int pipe[2];
   ASSERT_EQ(::pipe(pipe), 0);
@@ -128,7 +131,7 @@ TEST_F(StartTest, JoinsAPidNamespaceAndTheCallerStaysWhereItWas) {
   EXPECT_STREQ(own, children);
 }
 
-TEST_F(StartTest, LimitsHoldBeforeTheProgramRuns) {
+TEST_P(EveryStartTest, LimitsHoldBeforeTheProgramRuns) {
   config_["linux"]["resources"] = {{"pids", {{"limit", 7}}}};
   Shell("cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null");
   const Finished done = Run();
@@ -148,7 +151,7 @@ TEST_F(StartTest, ItsCgroupsAreMountedReadOnly) {
   }
 }
 
-TEST_F(StartTest, RootCanBeReadOnly) {
+TEST_P(EveryStartTest, RootCanBeReadOnly) {
   config_["root"]["readonly"] = true;
   Shell("touch /data/x; touch /dev/x && echo dev is open");
   const Finished done = Run();
@@ -157,7 +160,7 @@ TEST_F(StartTest, RootCanBeReadOnly) {
   EXPECT_THAT(done.output, HasSubstr("dev is open"));
 }
 
-TEST_F(StartTest, AFolderCanBeTheRoot) {
+TEST_P(EveryStartTest, AFolderCanBeTheRoot) {
   config_["root"]["path"] = At("layer");
   Shell("echo folder > /data/new; cat /data/new");
   const Finished done = Finish([&](ProcessIo io) {
@@ -170,7 +173,7 @@ TEST_F(StartTest, AFolderCanBeTheRoot) {
   EXPECT_TRUE(PathExists(At("layer/data/new")));
 }
 
-TEST_F(StartTest, LayersLieInOrder) {
+TEST_P(EveryStartTest, LayersLieInOrder) {
   for (const char* name : {"top/etc", "middle/etc"}) ASSERT_TRUE(MakeFolders(At(name)).ok());
   ASSERT_TRUE(ReplaceFile(At("top/etc/a"), "top\n").ok());
   ASSERT_TRUE(ReplaceFile(At("middle/etc/a"), "middle\n").ok());

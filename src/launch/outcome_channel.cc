@@ -1,12 +1,13 @@
 #include "launch/outcome_channel.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cstring>
+#include <charconv>
 
 #include "base/status.h"
 #include "kernel/packet_socket.h"
@@ -17,6 +18,7 @@ namespace {
 
 constexpr char kReady = 'R';
 constexpr char kTerminal = 'T';
+constexpr char kProcess = 'P';  // then its number in digits; comes with its pidfd
 constexpr char kFailure = 'F';  // then one byte: the status code, then the message
 constexpr size_t kMaxMessage = 8 << 10;
 
@@ -25,13 +27,28 @@ absl::Status FailureIn(std::string_view packet) {
   return absl::Status(static_cast<absl::StatusCode>(packet[1]), ToAbsl(packet.substr(2)));
 }
 
+// The process that a helper has brought about; the connection becomes what holds the helper back.
+std::optional<Outcome> ProcessIn(Launch& launch, ReceivedPacket& packet) {
+  Outcome outcome;
+  const std::string_view digits = std::string_view(packet.data).substr(1);
+  std::from_chars(digits.data(), digits.data() + digits.size(), outcome.pid);
+  if (outcome.pid <= 0 || packet.descriptors.size() != 1) return std::nullopt;
+  outcome.pidfd = std::move(packet.descriptors[0]);
+  outcome.terminal = std::move(launch.terminal);
+  outcome.hold = std::move(launch.outcome);
+  launch.undo = nullptr;
+  return outcome;
+}
+
 Outcome Fail(Launch& launch, absl::Status status) {
   if (launch.pidfd.valid()) {
     ::syscall(SYS_pidfd_send_signal, launch.pidfd.get(), SIGKILL, nullptr, 0);
   }
   launch.outcome.reset();
   if (launch.undo) std::exchange(launch.undo, nullptr)();
-  return {std::move(status), UniqueFd()};
+  Outcome outcome;
+  outcome.status = std::move(status);
+  return outcome;
 }
 
 }  // namespace
@@ -43,6 +60,18 @@ absl::Status OutcomeChannel::SendTerminal(int controller) {
 
 absl::Status OutcomeChannel::SendReady() {
   return SendPacket(socket_.get(), std::string_view(&kReady, 1));
+}
+
+absl::Status OutcomeChannel::SendProcess(pid_t pid, int pidfd) {
+  const int descriptors[] = {pidfd};
+  return SendPacket(socket_.get(), Cat(std::string_view(&kProcess, 1), pid), descriptors);
+}
+
+void OutcomeChannel::AwaitRelease() const {
+  // POLLHUP comes unasked for.
+  struct pollfd end = {socket_.get(), 0, 0};
+  while (::poll(&end, 1, -1) < 0 && errno == EINTR) {
+  }
 }
 
 void OutcomeChannel::SendFailure(const absl::Status& status) {
@@ -64,7 +93,9 @@ std::optional<Outcome> ReadOutcome(Launch& launch) {
       }
       launch.outcome.reset();
       launch.undo = nullptr;
-      return Outcome{absl::OkStatus(), std::move(launch.terminal)};
+      Outcome outcome;
+      outcome.terminal = std::move(launch.terminal);
+      return outcome;
     }
     switch (packet->data[0]) {
       case kReady:
@@ -73,6 +104,9 @@ std::optional<Outcome> ReadOutcome(Launch& launch) {
       case kTerminal:
         if (packet->descriptors.size() == 1) launch.terminal = std::move(packet->descriptors[0]);
         break;
+      case kProcess:
+        if (std::optional<Outcome> outcome = ProcessIn(launch, *packet)) return outcome;
+        return Fail(launch, absl::InternalError("the launch named no process"));
       default:
         return Fail(launch, FailureIn(packet->data));
     }

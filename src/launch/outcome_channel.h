@@ -3,6 +3,8 @@
 // sees its end after "ready" is how success looks. Used in the forked child alone.
 #pragma once
 
+#include <sys/types.h>
+
 #include "absl/status/status.h"
 #include "base/unique_fd.h"
 
@@ -15,7 +17,13 @@ class OutcomeChannel {
   absl::Status SendTerminal(int controller);
   // The next thing is execve.
   absl::Status SendReady();
+  // The program runs as another process, a child of the caller's. AwaitRelease returns once the
+  // other end watches it, or has gone.
+  absl::Status SendProcess(pid_t pid, int pidfd);
+  void AwaitRelease() const;
   void SendFailure(const absl::Status& status);
+  // The socket, which the caller owns from now on.
+  int Release() { return socket_.release(); }
 
  private:
   UniqueFd socket_;

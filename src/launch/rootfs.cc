@@ -51,6 +51,8 @@ std::string MountLabel(const Json& config) {
   return linux_part == nullptr ? "" : JsonString(*linux_part, "mountLabel");
 }
 
+}  // namespace
+
 absl::StatusOr<UniqueFd> AttachOverlay(const RootfsPlan& plan, const std::string& target,
                                        const Json& config) {
   if (plan.lower.empty()) return absl::InvalidArgumentError("overlay: there is no layer");
@@ -64,8 +66,6 @@ absl::StatusOr<UniqueFd> AttachOverlay(const RootfsPlan& plan, const std::string
   RETURN_IF_ERROR(MountOverlayByText(plan, target, MountLabel(config)));
   return OpenFile(target, O_PATH | O_DIRECTORY);
 }
-
-}  // namespace
 
 absl::Status SetMountLabel(NewFilesystem& fs, const Json& config) {
   const std::string label = MountLabel(config);

@@ -26,6 +26,10 @@ absl::Status SetMountLabel(NewFilesystem& fs, const Json& config);
 absl::StatusOr<std::string> RootTarget(const RootfsPlan& plan, const std::string& bundle,
                                        const Json& config);
 
+// Mounts the plan's overlay at the folder `target`. Returns the root.
+absl::StatusOr<UniqueFd> AttachOverlay(const RootfsPlan& plan, const std::string& target,
+                                       const Json& config);
+
 // Mounts the overlay (or binds config.json's root.path) at its target. Returns the root.
 absl::StatusOr<UniqueFd> AttachRoot(const RootfsPlan& plan, const std::string& bundle,
                                     const Json& config);

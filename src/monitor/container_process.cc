@@ -35,7 +35,9 @@ ContainerProcess::ContainerProcess(const MonitorParts& parts,
     : parts_(parts),
       id_(request.container_id()),
       bundle_(request.bundle()),
-      cgroup_path_(request.cgroup_path()) {}
+      cgroup_path_(request.cgroup_path()),
+      runtime_{request.launcher(),
+               {request.launcher_args().begin(), request.launcher_args().end()}} {}
 
 ContainerProcess::~ContainerProcess() {
   if (pid_ > 0 && !exited()) parts_.reaper.Forget(pid_);
@@ -65,18 +67,31 @@ absl::Status ContainerProcess::Launch(const monitor::StartContainer& request) {
   start.rootfs = PlanOf(request);
   start.io = {ends.in.get(), ends.out.get(), ends.err.get(), request.terminal()};
   start.seccomp_bpf = request.seccomp_bpf();
+  start.runtime = runtime_;
   ASSIGN_OR_RETURN(crisp::Launch launch, parts_.launcher.Start(start));
 
   pid_ = launch.pid;
   pidfd_ = std::move(launch.pidfd);
-  parts_.reaper.Watch(pid_, [this](int wait_status) { ProcessEnded(wait_status); });
+  Watch();
   pending_.emplace(parts_.loop, std::move(launch),
                    [this](Outcome outcome) { LaunchEnded(std::move(outcome)); });
   return pending_->Watch();
 }
 
+void ContainerProcess::Watch() {
+  parts_.reaper.Watch(pid_, [this, pid = pid_](int status) { ProcessEnded(pid, status); });
+}
+
 void ContainerProcess::LaunchEnded(Outcome outcome) {
   pending_.reset();
+  if (outcome.pid > 0) {
+    // What was launched was a helper; the process becomes this monitor's child as the helper goes.
+    parts_.reaper.Forget(pid_);
+    pid_ = outcome.pid;
+    pidfd_ = std::move(outcome.pidfd);
+    Watch();
+    outcome.hold.reset();
+  }
   absl::Status status = outcome.status;
   if (status.ok() && outcome.terminal.valid()) {
     status = io_->TakeTerminal(std::move(outcome.terminal));
@@ -101,10 +116,10 @@ void ContainerProcess::FailStart(const absl::Status& status) {
   Record(std::move(record));
 }
 
-void ContainerProcess::ProcessEnded(int wait_status) {
+void ContainerProcess::ProcessEnded(pid_t pid, int wait_status) {
   if (pending_.has_value()) {
     pending_->ProcessEnded();
-    if (exited()) return;
+    if (exited() || pid != pid_) return;
   }
   monitor::ExitRecord record;
   record.set_exit_code(ExitCodeOf(wait_status));

@@ -43,6 +43,8 @@ class ContainerProcess {
   int64_t started_at() const { return started_at_; }
   const monitor::ExitRecord& exit() const { return *exit_; }
   const std::string& cgroup_path() const { return cgroup_path_; }
+  const std::string& bundle() const { return bundle_; }
+  const RuntimeProgram& runtime() const { return runtime_; }
   // Nothing if the container has no cgroup of its own.
   std::optional<Cgroup> ItsCgroup() const;
 
@@ -61,7 +63,8 @@ class ContainerProcess {
  private:
   absl::Status Launch(const monitor::StartContainer& request);
   void LaunchEnded(Outcome outcome);
-  void ProcessEnded(int wait_status);
+  void Watch();
+  void ProcessEnded(pid_t pid, int wait_status);
   void FailStart(const absl::Status& status);
   void Record(monitor::ExitRecord record);
   absl::Status CheckRunning() const;
@@ -70,6 +73,7 @@ class ContainerProcess {
   const std::string id_;
   const std::string bundle_;
   const std::string cgroup_path_;
+  const RuntimeProgram runtime_;
   Callbacks callbacks_;
   std::unique_ptr<ContainerIo> io_;
   std::optional<PendingLaunch> pending_;

@@ -52,6 +52,8 @@ absl::Status ExecProcess::Start(const monitor::Exec& request, const ContainerPro
   }
   ExecRequest exec;
   exec.container_id = container_id_;
+  exec.bundle = container.bundle();
+  exec.runtime = container.runtime();
   exec.exec_id = id_;
   exec.container_pidfd = container.pidfd();
   exec.cgroup_path = container.cgroup_path();
@@ -72,7 +74,7 @@ absl::Status ExecProcess::Start(const monitor::Exec& request, const ContainerPro
   if (const std::optional<Cgroup> cgroup = container.ItsCgroup()) cgroup_ = cgroup->ForExec(id_);
   pid_ = launch.pid;
   pidfd_ = std::move(launch.pidfd);
-  parts_.reaper.Watch(pid_, [this](int wait_status) { ProcessEnded(wait_status); });
+  Watch();
   pending_.emplace(parts_.loop, std::move(launch),
                    [this](Outcome outcome) { LaunchEnded(std::move(outcome)); });
   const absl::Status status = pending_->Watch();
@@ -80,13 +82,25 @@ absl::Status ExecProcess::Start(const monitor::Exec& request, const ContainerPro
   return status;
 }
 
+void ExecProcess::Watch() {
+  parts_.reaper.Watch(pid_, [this, pid = pid_](int status) { ProcessEnded(pid, status); });
+}
+
 void ExecProcess::LaunchEnded(Outcome outcome) {
   pending_.reset();
+  if (outcome.pid > 0) {
+    // As a container's: the helper goes, and the process is this monitor's child.
+    parts_.reaper.Forget(pid_);
+    pid_ = outcome.pid;
+    pidfd_ = std::move(outcome.pidfd);
+    Watch();
+    outcome.hold.reset();
+  }
   // On an error the callback destroys this object: nothing may follow.
   std::exchange(callbacks_.started, nullptr)(outcome.status, std::move(outcome.terminal));
 }
 
-void ExecProcess::ProcessEnded(int wait_status) {
+void ExecProcess::ProcessEnded(pid_t pid, int wait_status) {
   if (pending_.has_value()) {
     // Told first, as an error means destruction.
     bool failed = false;
@@ -96,7 +110,7 @@ void ExecProcess::ProcessEnded(int wait_status) {
       started(status, std::move(terminal));
     };
     pending_->ProcessEnded();
-    if (failed) return;
+    if (failed || pid != pid_) return;
   }
   parts_.reaper.Forget(pid_);
   pid_ = 0;

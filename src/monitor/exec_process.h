@@ -46,7 +46,8 @@ class ExecProcess {
 
  private:
   void LaunchEnded(Outcome outcome);
-  void ProcessEnded(int wait_status);
+  void Watch();
+  void ProcessEnded(pid_t pid, int wait_status);
 
   const MonitorParts parts_;
   const std::string container_id_;

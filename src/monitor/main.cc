@@ -19,7 +19,9 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "kernel/cgroup_tree.h"
+#include "launch/launcher_choice.h"
 #include "launch/native_launcher.h"
+#include "launch/oci_cli_launcher.h"
 #include "monitor/control_server.h"
 #include "monitor/monitor_log.h"
 #include "monitor/pod_init.h"
@@ -121,7 +123,9 @@ absl::Status Run(const Arguments& arguments) {
   ASSIGN_OR_RETURN(const std::unique_ptr<EventLoop> loop, EventLoop::Create());
   ASSIGN_OR_RETURN(const std::unique_ptr<Reaper> reaper, Reaper::Create(*loop));
   ASSIGN_OR_RETURN(const std::unique_ptr<ReadBuffer> buffer, ReadBuffer::Create(*loop));
-  NativeLauncher launcher(cgroups);
+  NativeLauncher native(cgroups);
+  OciCliLauncher oci(cgroups);
+  LauncherChoice launcher(native, oci);
 
   ControlServer* server = nullptr;
   PodMonitor pod(

@@ -160,10 +160,9 @@ absl::Status PodMonitor::CheckStart(const monitor::StartContainer& request) cons
     return absl::InvalidArgumentError(
         Cat("log_line_max of container ", id, " exceeds ", kMaxLogLineBytes, " bytes"));
   }
-  if (!request.launcher().empty()) {
-    return absl::UnimplementedError(Cat("container ", id, " asks for the launcher ",
-                                        request.launcher(),
-                                        ", but this monitor has the native one alone"));
+  if (!request.launcher().empty() && !IsAbsolute(request.launcher())) {
+    return absl::InvalidArgumentError(
+        Cat("the launcher ", request.launcher(), " of container ", id, " is no absolute path"));
   }
   return absl::OkStatus();
 }

@@ -56,6 +56,8 @@ DaemonLimits DaemonLimits::ProbeWith(std::set<std::string> bounding_capabilities
     limits.cgroup_v2 = tree->version() == CgroupVersion::kV2;
     limits.unified = tree->Unified() != nullptr;
     limits.swap_accounting = SwapAccounting(*tree);
+    const CgroupHierarchy* huge_pages = tree->WithController("hugetlb");
+    limits.runtime_huge_pages = huge_pages != nullptr && (limits.cgroup_v2 || !huge_pages->v2);
   }
 #ifdef SYS_mount_setattr
   // An empty call on no descriptor: EBADF from a kernel that has it, ENOSYS from one that has not.

@@ -33,6 +33,8 @@ struct DaemonLimits {
   // Why no pod can have a user namespace; ok if it can. Not probed here: it depends on the folder
   // of the layers (ProbeUserNamespaces).
   absl::Status user_namespaces;
+  // Whether an OCI runtime finds a controller for huge pages: in version 1, or version 2 alone.
+  bool runtime_huge_pages = true;
   bool apparmor = false;
   absl::Status apparmor_default;  // whether crisp's default profile is loaded
   std::string apparmor_securityfs = "/sys/kernel/security/apparmor";

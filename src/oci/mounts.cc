@@ -170,7 +170,8 @@ absl::StatusOr<Json> CriMount(const v1::Mount& mount, const ContainerFacts& fact
   if (mount.recursive_read_only() && !limits.recursive_read_only) {
     return absl::UnknownError(
         Cat("RROUnsupported: mounts: ", mount.container_path(),
-            " asks for recursive_read_only, which needs Linux 5.12 or later"));
+            " asks for recursive_read_only, which needs Linux 5.12 or later and a runtime handler "
+            "whose program can do it"));
   }
   ASSIGN_OR_RETURN(const std::string source, ResolveSource(mount));
   RETURN_IF_ERROR(propagation.Check(mount, source));

@@ -82,7 +82,9 @@ absl::Status AddHugePages(const runtime::v1::LinuxContainerResources& resources,
 absl::Status AddUnified(const runtime::v1::LinuxContainerResources& resources,
                         const DaemonLimits& limits, Json* result) {
   if (resources.unified_size() > 0 && !limits.unified) {
-    return Refuse("unified", "needs cgroup version 2, which this host has not mounted");
+    return Refuse("unified",
+                  "needs cgroup version 2, which this host has not mounted; where it is mounted "
+                  "beside version 1, it needs the runtime handler native, too");
   }
   for (const auto& [file, value] : resources.unified()) {
     // A name must stay a file in the container's own folder, and one of a controller.

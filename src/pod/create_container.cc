@@ -9,6 +9,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "oci/oci_runtime.h"
 #include "oci/spec.h"
 #include "oci/validate.h"
 #include "pod/image_volumes.h"
@@ -55,6 +56,7 @@ class ContainerSetup {
 
   absl::StatusOr<ContainerPointer> Run(const v1::ContainerConfig& config) {
     RETURN_IF_ERROR(ReadImage());
+    RETURN_IF_ERROR(ChooseRuntime());
     RETURN_IF_ERROR(FillRecord(config));
     auto container = std::make_shared<ContainerEntry>(record_, pod_);
     RETURN_IF_ERROR(state_.Save(*container));
@@ -82,6 +84,22 @@ class ContainerSetup {
     ASSIGN_OR_RETURN(image_config_, ParseImageConfig(document));
     image_config_.passwd = image_->passwd;
     image_config_.group = image_->group;
+    return absl::OkStatus();
+  }
+
+  // That of the pod. A handler that is no more in the configuration cannot start containers.
+  absl::Status ChooseRuntime() {
+    // Pods of before there were handlers have none recorded.
+    const std::string name = pod_->record.Get()->handler();
+    const absl::StatusOr<RuntimeHandler> found =
+        state_.handlers->Find(name.empty() ? "native" : name);
+    if (!found.ok()) {
+      return absl::FailedPreconditionError(
+          Cat("the pod's runtime handler is gone: ", FromAbsl(found.status().message())));
+    }
+    handler_ = *found;
+    record_.set_runtime_path(handler_.path);
+    record_.mutable_runtime_args()->Assign(handler_.args.begin(), handler_.args.end());
     return absl::OkStatus();
   }
 
@@ -141,10 +159,14 @@ class ContainerSetup {
       facts.target_pid_ns = Cat("/proc/", record_.target_pid(), "/ns/pid");
     facts.image_volumes = volumes;
     facts.cdi_folders = state_.options.cdi_folders;
+    facts.seccomp_in_config = !handler_.native();
     ASSIGN_OR_RETURN(facts.image_mounts, MountImageVolumes(state_, *pod, record_.config()));
-    ASSIGN_OR_RETURN(BuiltSpec spec,
-                     BuildSpec(pod->config(), record_.config(), image_config_, FactsOf(*pod), facts,
-                               state_.limits, *state_.seccomp));
+    const DaemonLimits limits =
+        handler_.native() ? state_.limits
+                          : LimitsOfRuntime(state_.limits, state_.handlers->FeaturesOf(handler_));
+    ASSIGN_OR_RETURN(BuiltSpec spec, BuildSpec(pod->config(), record_.config(), image_config_,
+                                               FactsOf(*pod), facts, limits, *state_.seccomp));
+    if (!handler_.native()) FitToRuntime(spec.config, limits);
     *record_.mutable_user() = spec.user;
     *record_.mutable_resources() = spec.resources;
     record_.set_stop_signal(spec.stop_signal.cri);
@@ -212,6 +234,7 @@ class ContainerSetup {
   const std::shared_ptr<const ImageRecord> image_;
   ImageConfig image_config_;
   record::Container record_;
+  RuntimeHandler handler_;
 };
 
 }  // namespace

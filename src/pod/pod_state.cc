@@ -69,6 +69,9 @@ absl::Status PodState::Open() {
         LoadDefaultAppArmorProfile(kAppArmorParser, Call{}.Within(kAppArmorPatience));
     if (!limits.apparmor_default.ok()) LOG_ERROR("{}", limits.apparmor_default.ToString());
   }
+  const RuntimeFeatures native = {limits.recursive_read_only, limits.user_namespaces.ok()};
+  handlers =
+      std::make_unique<RuntimeHandlers>(options.runtime_handlers, options.default_runtime, native);
   ASSIGN_OR_RETURN(seccomp, SeccompCache::Open(paths.Seccomp()));
   ASSIGN_OR_RETURN(records, RecordStore::Open(database));
   ASSIGN_OR_RETURN(trash, Trash::Open(paths.Trash()));

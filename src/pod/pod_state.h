@@ -55,6 +55,7 @@ struct PodState : public MonitorEvents {
   bool systemd_cgroups = false;  // the cgroup driver is systemd
   DaemonLimits limits;
   SelinuxLevels selinux_levels;
+  std::unique_ptr<RuntimeHandlers> handlers;
   std::unique_ptr<SeccompCache> seccomp;
   std::unique_ptr<RecordStore> records;
   std::unique_ptr<MonitorProgram> monitor_program;  // null: see monitor_error

@@ -27,7 +27,7 @@ using google::protobuf::util::MessageDifferencer;
 constexpr absl::Duration kMonitorStart = absl::Seconds(10);
 constexpr absl::Duration kRollBack = absl::Seconds(30);
 
-absl::Status CheckRequest(const v1::RunPodSandboxRequest& request, const PodOptions& options,
+absl::Status CheckRequest(const v1::RunPodSandboxRequest& request, const RuntimeHandlers& handlers,
                           const DaemonLimits& limits) {
   const v1::PodSandboxMetadata& metadata = request.config().metadata();
   if (metadata.name().empty() || metadata.namespace_().empty() || metadata.uid().empty()) {
@@ -35,15 +35,18 @@ absl::Status CheckRequest(const v1::RunPodSandboxRequest& request, const PodOpti
         Cat("config.metadata needs name, namespace and uid; it is {name: \"", metadata.name(),
             "\", namespace: \"", metadata.namespace_(), "\", uid: \"", metadata.uid(), "\"}"));
   }
-  const auto& handlers = options.runtime_handlers;
-  if (std::find(handlers.begin(), handlers.end(), request.runtime_handler()) == handlers.end()) {
-    return absl::InvalidArgumentError(Cat("pod ", metadata.namespace_(), "/", metadata.name(),
-                                          ": there is no runtime handler \"",
-                                          request.runtime_handler(), "\""));
+  const absl::StatusOr<RuntimeHandler> handler = handlers.Find(request.runtime_handler());
+  if (!handler.ok()) {
+    return absl::InvalidArgumentError(Cat("pod ", metadata.namespace_(), "/", metadata.name(), ": ",
+                                          FromAbsl(handler.status().message())));
   }
   RETURN_IF_ERROR(ValidatePodConfig(request.config()));
-  if (!UserNamespaceOf(request.config()).empty()) return limits.user_namespaces;
-  return absl::OkStatus();
+  if (UserNamespaceOf(request.config()).empty()) return absl::OkStatus();
+  if (handler->native()) return limits.user_namespaces;
+  return absl::FailedPreconditionError(
+      Cat("pod ", metadata.namespace_(), "/", metadata.name(),
+          " asks for a user namespace, which its runtime handler \"", handler->name, "\" (",
+          handler->path, ") cannot give; the handler native can"));
 }
 
 // One RunPodSandbox under way.
@@ -190,6 +193,9 @@ record::Pod NewRecord(const PodState& state, const v1::RunPodSandboxRequest& req
   record.set_created_at(absl::GetCurrentTimeNanos());
   *record.mutable_config() = request.config();
   record.set_runtime_handler(request.runtime_handler());
+  // The default may be another one after a restart; a pod keeps its own.
+  record.set_handler(request.runtime_handler().empty() ? state.handlers->default_name()
+                                                       : request.runtime_handler());
   record.set_boot_id(state.boot_id);
   const bool own_name = !HostNetwork(record) && !request.config().hostname().empty();
   record.set_hostname(own_name ? request.config().hostname() : NodeName());
@@ -232,7 +238,7 @@ void RollBack(PodState& state, const PodPointer& pod) {
 absl::StatusOr<v1::RunPodSandboxResponse> PodRuntime::RunPodSandbox(
     const v1::RunPodSandboxRequest& request, const Call& call) {
   PodState& state = *state_;
-  RETURN_IF_ERROR(CheckRequest(request, state.options, state.limits));
+  RETURN_IF_ERROR(CheckRequest(request, *state.handlers, state.limits));
   // Before anything is made: kubelet must learn that its driver is another one.
   if (state.systemd_cgroups) RETURN_IF_ERROR(PodSlice(request.config(), "").status());
   RETURN_IF_ERROR(call.Check());

@@ -31,9 +31,10 @@ void PodRuntime::WarmUp() {
 absl::Status PodRuntime::Ready() const { return state_->monitor_error; }
 
 StreamBackend& PodRuntime::streams() { return *streams_; }
-const DaemonLimits& PodRuntime::limits() const { return state_->limits; }
 
 bool PodRuntime::SystemdCgroups() const { return state_->systemd_cgroups; }
+
+const RuntimeHandlers& PodRuntime::Handlers() const { return *state_->handlers; }
 
 EventHub& PodRuntime::events() { return state_->events; }
 
@@ -59,6 +60,7 @@ Json PodRuntime::Facts() const {
                                  : std::string(FromAbsl(state_->limits.user_namespaces.message()))},
           {"cgroupVersion", version()},
           {"cgroupDriver", SystemdCgroups() ? "systemd" : "cgroupfs"},
+          {"defaultRuntimeHandler", state_->handlers->default_name()},
           {"pods", state_->table.Pods().size()},
           {"containers", state_->table.Containers().size()}};
 }

@@ -15,6 +15,7 @@
 #include "api/cri.pb.h"
 #include "base/call.h"
 #include "base/json.h"
+#include "pod/runtime_handlers.h"
 
 namespace crisp {
 
@@ -27,7 +28,6 @@ class NetworkChoice;
 class PodStreams;
 class StreamBackend;
 class StreamUrls;
-struct DaemonLimits;
 struct PodState;
 
 struct PodOptions {
@@ -39,8 +39,9 @@ struct PodOptions {
   std::string cgroup_root = "/sys/fs/cgroup";
   std::string cgroup_driver = "cgroupfs";  // or "systemd"; "auto": systemd where it can be used
   std::string seccomp_profile_root =
-      "/var/lib/kubelet/seccomp";                    // informative: localhost_ref is absolute
-  std::vector<std::string> runtime_handlers = {""};  // names that RunPodSandbox accepts
+      "/var/lib/kubelet/seccomp";                // informative: localhost_ref is absolute
+  std::vector<RuntimeHandler> runtime_handlers;  // besides "crisp" and "native"
+  std::string default_runtime = "native";        // the handler of pods that name none
   std::vector<std::string> cdi_folders = {"/etc/cdi", "/var/run/cdi"};
   uint64_t log_line_max = 16384;  // content bytes of one line of a container's log
   uint64_t shm_bytes = 64 << 20;  // size of a pod's /dev/shm
@@ -146,8 +147,8 @@ class PodRuntime {
   bool SystemdCgroups() const;
   // What Status tells with verbose under "config": stateDir, root, cgroup version and so on.
   Json Facts() const;
-  // What this host can do, as probed at the start.
-  const DaemonLimits& limits() const;
+  // What RunPodSandbox accepts as runtime_handler.
+  const RuntimeHandlers& Handlers() const;
   // Container events, for GetContainerEvents.
   EventHub& events();
   // For the streaming server, whose commands must be gone before this is.

@@ -51,6 +51,8 @@ monitor::Request StartRequest(const PodState& state, const record::Container& re
   start.set_seccomp_bpf(record.seccomp_bpf());
   start.set_log_line_max(state.options.log_line_max);
   start.set_cgroup_path(record.cgroup_path());
+  start.set_launcher(record.runtime_path());
+  *start.mutable_launcher_args() = record.runtime_args();
   return request;
 }
 

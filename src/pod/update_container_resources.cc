@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "kernel/cgroup_transaction.h"
+#include "oci/oci_runtime.h"
 #include "oci/spec.h"
 #include "pod/pod_state.h"
 
@@ -42,11 +43,19 @@ record::ResourceUpdate JournalOf(const CgroupTransaction& transaction) {
   return journal;
 }
 
+// Under which limits its resources were built when it was created.
+DaemonLimits LimitsOf(const PodState& state, const record::Container& record) {
+  return record.runtime_path().empty() ? state.limits : LimitsOfRuntime(state.limits, {});
+}
+
 // One update under way, under the container's operation lock.
 class Update {
  public:
   Update(PodState& state, ContainerPointer container)
-      : state_(state), container_(std::move(container)), before_(container_->record.Get()) {}
+      : state_(state),
+        container_(std::move(container)),
+        before_(container_->record.Get()),
+        limits_(LimitsOf(state, *before_)) {}
 
   absl::Status Run(const v1::LinuxContainerResources& asked) {
     RETURN_IF_ERROR(CheckUpdatable(*before_));
@@ -70,7 +79,7 @@ class Update {
   // All that can be refused is refused here.
   absl::Status Plan(const v1::LinuxContainerResources& asked) {
     v1::LinuxContainerResources merged = MergeResources(before_->resources(), asked);
-    ASSIGN_OR_RETURN(built_, BuildResources(merged, state_.limits));
+    ASSIGN_OR_RETURN(built_, BuildResources(merged, limits_));
     effective_ = EffectiveResources(merged, built_);
     if (!running()) {
       if (asked.oom_score_adj() == 0) return absl::OkStatus();
@@ -79,7 +88,7 @@ class Update {
           std::max<int64_t>(asked.oom_score_adj(), state_.limits.min_oom_score_adj));
       return absl::OkStatus();
     }
-    ASSIGN_OR_RETURN(const Json part, BuildResources(AskedPart(asked, merged), state_.limits));
+    ASSIGN_OR_RETURN(const Json part, BuildResources(AskedPart(asked, merged), limits_));
     Cgroup cgroup(*state_.cgroups, before_->cgroup_path());
     ASSIGN_OR_RETURN(std::vector<CgroupWrite> writes, Ended(cgroup.Plan(part)));
     ASSIGN_OR_RETURN(transaction_, Ended(CgroupTransaction::Prepare(std::move(writes))));
@@ -138,7 +147,7 @@ class Update {
   absl::Status TakeBack(const absl::Status& why) {
     absl::Status undone = transaction_.Rollback();  // also what Commit could not put back at once
     if (committed_) {
-      const absl::StatusOr<Json> old = BuildResources(before_->resources(), state_.limits);
+      const absl::StatusOr<Json> old = BuildResources(before_->resources(), limits_);
       Keep(undone, old.ok()
                        ? state_.WriteLimits(*before_, *old, before_->resources().oom_score_adj())
                        : old.status());
@@ -165,6 +174,7 @@ class Update {
   PodState& state_;
   const ContainerPointer container_;
   const ContainerRecord before_;
+  const DaemonLimits limits_;
   Json built_;  // all limits after the update, as in config.json
   v1::LinuxContainerResources effective_;
   CgroupTransaction transaction_;
@@ -179,6 +189,7 @@ absl::Status PodState::WriteLimits(const record::Container& container, const Jso
   ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   ASSIGN_OR_RETURN(Json config, ParseJson(text, path));
   RETURN_IF_ERROR(Annotate(ReplaceLimits(config, built), path));
+  if (!container.runtime_path().empty()) FitToRuntime(config, limits);
   if (config["process"].is_object()) config["process"]["oomScoreAdj"] = oom_score_adj;
   return ReplaceFile(path, JsonText(config), 0600);
 }
@@ -192,7 +203,7 @@ absl::Status PodState::TakeUpdateBack(const ContainerPointer& container) {
   }
   absl::Status first;
   if (MayRun(*record)) Keep(first, RestoreCgroup(changes));
-  ASSIGN_OR_RETURN(const Json built, BuildResources(record->resources(), limits));
+  ASSIGN_OR_RETURN(const Json built, BuildResources(record->resources(), LimitsOf(*this, *record)));
   const absl::Status written = WriteLimits(*record, built, record->resources().oom_score_adj());
   if (!absl::IsNotFound(written)) Keep(first, written);
   RETURN_IF_ERROR(first);

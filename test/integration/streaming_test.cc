@@ -97,9 +97,11 @@ TEST_F(Streaming, ManyBytesPassUnchanged) {
 
 TEST_F(Streaming, AnExecWithATerminal) {
   StartIdle(RunPod("terminal"));
-  const auto session = Crisp({"exec", "-it", "terminal", "sh", "-c",
-                              "echo $TERM; read x; stty size; read x; stty size; exit 7"},
-                             Input::kTerminal);
+  const auto session =
+      Crisp({"exec", "-it", "terminal", "sh", "-c",
+             "echo $TERM; read x; until stty size; do sleep 0.05; done; read x; stty "
+             "size; exit 7"},
+            Input::kTerminal);
   session->ReadUntil("xterm\r\n");
   EXPECT_FALSE(session->terminal_restored());
   session->Say("a\n");

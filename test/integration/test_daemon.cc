@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -17,6 +18,19 @@
 #include "test/integration/test_registry.h"
 
 namespace crisp {
+namespace {
+
+// With CRISP_TEST_HANDLER (crun, runc) every container of the suite is run by that program.
+std::string Runtimes() {
+  const char* handler = std::getenv("CRISP_TEST_HANDLER");
+  std::string text = handler == nullptr ? "" : Cat("default_runtime = \"", handler, "\"\n");
+  for (const char* path : {"/usr/bin/crun", "/usr/sbin/runc"}) {
+    text += Cat("[[runtime]]\nname = \"", BaseName(path), "\"\npath = \"", path, "\"\n");
+  }
+  return text;
+}
+
+}  // namespace
 
 TestDaemon::TestDaemon(const TestFolder& folder, const std::string& extra_config)
     : folder_(folder) {
@@ -24,7 +38,7 @@ TestDaemon::TestDaemon(const TestFolder& folder, const std::string& extra_config
   for (const std::string& path : {cni_conf_dir(), cni_bin_dir(), netns_dir()})
     (void)MakeFolders(path);
   (void)ReplaceFile(config,
-                    Cat("[network]\nnetns_dir = \"", netns_dir(), "\"\n",  //
+                    Cat(Runtimes(), "[network]\nnetns_dir = \"", netns_dir(), "\"\n",  //
                         "[cni]\nconf_dir = \"", cni_conf_dir(), "\"\nbin_dirs = [\"", cni_bin_dir(),
                         "\"]\n", "cache_dir = \"", cni_cache_dir(), "\"\n",  //
                         "[[registry]]\nhost = \"", TestRegistry::kHost, "\"\nmirrors = [\"http://",

@@ -52,9 +52,16 @@ TEST_F(UserNamespaces, StatusSaysThatThereAreSome) {
   const v1::StatusResponse status =
       Must(cri().Call(&CriClient::RuntimeStub::Status, v1::StatusRequest()));
   for (const v1::RuntimeHandler& handler : status.runtime_handlers()) {
-    EXPECT_TRUE(handler.features().user_namespaces()) << handler.name();
+    const bool oci = handler.name() == "crun" || handler.name() == "runc";
+    EXPECT_EQ(handler.features().user_namespaces(), !oci) << handler.name();
   }
   EXPECT_TRUE(status.features().user_namespaces_host_network());
+}
+
+TEST_F(UserNamespaces, AHandlerThatHasNoneIsRefused) {
+  EXPECT_THAT(cri().RunPod(Mapped("foreign"), "crun"),
+              Fails(StatusCode::kFailedPrecondition,
+                    "asks for a user namespace, which its runtime handler \"crun\""));
 }
 
 TEST_F(UserNamespaces, RootInsideIsAnotherOutside) {

@@ -1,0 +1,186 @@
+#include "launch/oci_child.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <optional>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "launch/child_process.h"
+#include "launch/json_list.h"
+#include "launch/oci_command.h"
+#include "launch/oci_mount_space.h"
+
+namespace crisp {
+namespace {
+
+constexpr size_t kMaxConfig = 8 << 20;
+constexpr int kExitSetupFailed = 128;
+constexpr int kFirstFree = 3;
+constexpr absl::Duration kStartPatience = absl::Seconds(60);
+constexpr absl::Duration kExecPatience = absl::Seconds(60);
+constexpr absl::Duration kDeletePatience = absl::Seconds(10);
+
+// 0 to 2 become the process's, `kept` goes to 3 and 4; everything else that the monitor has open is
+// closed: a pipe of another container must not live on here.
+absl::Status TakeDescriptors(const ProcessIo& io, std::initializer_list<int*> kept) {
+  // Out of the way first, so that nothing is overwritten before it is moved.
+  int streams[3] = {-1, -1, -1};
+  const int given[3] = {io.in, io.out, io.err};
+  for (int i = 0; i < 3; ++i) {
+    if (io.terminal || given[i] < 0) continue;
+    streams[i] = ::fcntl(given[i], F_DUPFD_CLOEXEC, kFirstFree + 8);
+    if (streams[i] < 0) return ErrnoStatus("keeping the container's streams");
+  }
+  for (int* fd : kept) {
+    if (*fd < 0) continue;
+    *fd = ::fcntl(*fd, F_DUPFD_CLOEXEC, kFirstFree + 8);
+    if (*fd < 0) return ErrnoStatus("keeping a descriptor");
+  }
+  // Closed below, or overwritten.
+  const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  for (int i = 0; i < 3; ++i) {
+    if (::dup2(streams[i] < 0 ? null : streams[i], i) < 0) return ErrnoStatus("dup2");
+  }
+  int next = kFirstFree;
+  for (int* fd : kept) {
+    if (*fd < 0) continue;
+    if (::dup3(*fd, next, O_CLOEXEC) < 0) return ErrnoStatus("dup3");
+    *fd = next++;
+  }
+  ::syscall(SYS_close_range, next, ~0u, 0);
+  return absl::OkStatus();
+}
+
+absl::Status EnterBundle(const std::string& bundle) {
+  ::prctl(PR_SET_NAME, "crisp-launch");
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  if (::chdir(bundle.c_str()) != 0) return ErrnoStatus("entering the bundle ", bundle);
+  return absl::OkStatus();
+}
+
+struct RunningProcess {
+  pid_t pid = 0;
+  UniqueFd pidfd;
+};
+
+// The runtime has ended, so the process is a child of this helper, and its number is its own.
+absl::StatusOr<RunningProcess> ProcessOf(const std::string& pid_file) {
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(pid_file, 64));
+  RunningProcess process;
+  const std::string_view digits = Trim(text);
+  std::from_chars(digits.data(), digits.data() + digits.size(), process.pid);
+  if (process.pid <= 0) return absl::InternalError(Cat(pid_file, " holds no process's number"));
+  process.pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
+  if (!process.pidfd.valid()) return ErrnoStatus("opening process ", process.pid);
+  return process;
+}
+
+// Runs the command and says what came of it; returns only after a failure.
+absl::Status RunAndHandOver(OciCommand& command, std::vector<std::string> words,
+                            const std::string& id, bool terminal, absl::Duration patience,
+                            OutcomeChannel& outcome) {
+  words.insert(words.end(), {"--detach", "--pid-file", command.File("pid")});
+  std::optional<ConsoleSocket> console;
+  if (terminal) {
+    const std::string socket = Cat("oci/", BaseName(command.File("tty")));
+    ASSIGN_OR_RETURN(console, ConsoleSocket::Listen(socket));
+    words.insert(words.end(), {"--console-socket", socket});
+  }
+  words.push_back(id);
+  RETURN_IF_ERROR(command.Run(words, patience, console.has_value() ? &*console : nullptr));
+  ASSIGN_OR_RETURN(const RunningProcess process, ProcessOf(command.File("pid")));
+  if (console.has_value()) RETURN_IF_ERROR(outcome.SendTerminal(console->TakeTerminal().get()));
+  return outcome.SendProcess(process.pid, process.pidfd.get());
+}
+
+absl::Status Start(const StartRequest& request, const CgroupTree& tree, OutcomeChannel& outcome) {
+  RETURN_IF_ERROR(EnterBundle(request.bundle));
+  RETURN_IF_ERROR(MakeFolders(JoinPath(request.bundle, "oci"), 0700));
+  ASSIGN_OR_RETURN(const std::string text,
+                   ReadFile(JoinPath(request.bundle, "config.json"), kMaxConfig));
+  ASSIGN_OR_RETURN(const Json config, ParseJson(text, "config.json"));
+  RETURN_IF_ERROR(EnterMountSpaceOfContainer(config, request.bundle, request.rootfs, tree));
+  OciCommand command(request.runtime, request.bundle, "run");
+  const absl::Status status =
+      RunAndHandOver(command, {"run", "--bundle", request.bundle}, request.container_id,
+                     request.io.terminal, kStartPatience, outcome);
+  if (status.ok()) return status;
+  // Most runtimes have done so themselves; one that was killed has not.
+  OciCommand undo(request.runtime, request.bundle, "delete");
+  (void)undo.Run({"delete", "--force", request.container_id}, kDeletePatience);
+  return status;
+}
+
+absl::Status Exec(const ExecRequest& request, const CgroupTree& tree, const Cgroup* exec,
+                  OutcomeChannel& outcome) {
+  RETURN_IF_ERROR(EnterBundle(request.bundle));
+  const Cgroup container(tree, request.cgroup_path);
+  const bool pure_v2 = tree.version() == CgroupVersion::kV2;
+  if (!pure_v2) RETURN_IF_ERROR(EnterMountSpaceOfExec(tree, container, exec));
+  OciCommand command(request.runtime, request.bundle, Cat("exec-", request.exec_id));
+  RETURN_IF_ERROR(ReplaceFile(command.File("json"), request.process_json, 0600));
+  std::vector<std::string> words = {"exec", "--process", command.File("json")};
+  if (pure_v2 && exec != nullptr) words.insert(words.end(), {"--cgroup", BaseName(exec->path())});
+  return RunAndHandOver(command, std::move(words), request.container_id, request.io.terminal,
+                        kExecPatience, outcome);
+}
+
+// Runtimes do not always name it in what they say.
+std::string ProgramOf(const std::string& process_json) {
+  const absl::StatusOr<Json> process = ParseJson(process_json, "the exec's process");
+  const std::vector<std::string> args =
+      process.ok() ? StringList(*process, "args") : std::vector<std::string>();
+  return args.empty() ? "" : args[0];
+}
+
+bool HasEnded(int pidfd) {
+  struct pollfd end = {pidfd, POLLIN, 0};
+  return pidfd >= 0 && ::poll(&end, 1, 0) == 1;
+}
+
+// Tells the failure, or waits until the process is watched; then ends, and the process becomes the
+// monitor's.
+[[noreturn]] void End(OutcomeChannel& outcome, const absl::Status& status, const std::string& id) {
+  if (status.ok()) {
+    outcome.AwaitRelease();
+    ::_exit(0);
+  }
+  outcome.SendFailure(Annotate(status, Cat("container ", id)));
+  ::_exit(kExitSetupFailed);
+}
+
+}  // namespace
+
+void RunOciStart(const StartRequest& request, const CgroupTree& tree, OutcomeChannel outcome) {
+  absl::Status status = CleanChild();
+  int channel = outcome.Release();
+  if (status.ok()) status = TakeDescriptors(request.io, {&channel});
+  OutcomeChannel kept{UniqueFd(channel)};
+  if (status.ok()) status = Start(request, tree, kept);
+  End(kept, status, request.container_id);
+}
+
+void RunOciExec(const ExecRequest& request, const CgroupTree& tree, const Cgroup* exec,
+                OutcomeChannel outcome) {
+  absl::Status status = CleanChild();
+  int channel = outcome.Release();
+  int container = request.container_pidfd;
+  if (status.ok()) status = TakeDescriptors(request.io, {&channel, &container});
+  OutcomeChannel kept{UniqueFd(channel)};
+  if (status.ok()) status = Exec(request, tree, exec, kept);
+  if (!status.ok() && HasEnded(container)) {
+    status = absl::FailedPreconditionError("the container no longer runs");
+  } else if (!status.ok()) {
+    status = Annotate(status, Cat("exec \"", ProgramOf(request.process_json), "\""));
+  }
+  End(kept, status, request.container_id);
+}
+
+}  // namespace crisp
