@@ -521,8 +521,7 @@ TEST_F(BridgeNetworkTest, MissingNamespaceIsAnError) {
   }()));
   // What went meanwhile is no matter.
   const std::string links = Veths();
-  for (const std::string_view link : SplitWords(links, '\n'))
-    EXPECT_THAT(before, HasSubstr(link));
+  for (const std::string_view link : SplitWords(links, '\n')) EXPECT_THAT(before, HasSubstr(link));
 }
 
 TEST_F(BridgeNetworkTest, OrphansAreReleased) {
