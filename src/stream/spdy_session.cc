@@ -67,7 +67,7 @@ class SpdySession::Stream final : public ClientStream {
 };
 
 SpdySession::SpdySession(ServerContext& context, std::shared_ptr<ByteStream> bytes)
-    : context_(context), bytes_(std::move(bytes)), alarm_(context.loop), touched_(absl::Now()) {}
+    : context_(context), bytes_(std::move(bytes)), timer_(context.loop, context.options.idle_timeout) {}
 
 SpdySession::~SpdySession() {
   for (auto& [id, stream] : streams_) stream->Detach();
@@ -76,21 +76,9 @@ SpdySession::~SpdySession() {
 void SpdySession::Start(std::shared_ptr<SessionUser> user) {
   user_ = std::move(user);
   context_.sessions.Add(shared_from_this());
-  SetIdleAlarm(context_.options.idle_timeout);
+  timer_.Watch(weak_from_this());
   ReadOn();
 }
-
-void SpdySession::SetIdleAlarm(absl::Duration after) {
-  alarm_.Set(after, [weak = weak_from_this()] {
-    const auto self = weak.lock();
-    if (self == nullptr) return;
-    const absl::Duration left = self->touched_ + self->context_.options.idle_timeout - absl::Now();
-    if (left > absl::ZeroDuration()) return self->SetIdleAlarm(left);
-    self->Fail(absl::DeadlineExceededError("the streaming session was idle for too long"));
-  });
-}
-
-void SpdySession::Touch() { touched_ = absl::Now(); }
 
 void SpdySession::ReadOn() {
   if (reading_ || state_ == State::kClosed || (held() && state_ == State::kOpen)) return;
@@ -109,7 +97,7 @@ void SpdySession::OnRead(const absl::Status& status, size_t count) {
   absl::Status fed;
   const bool open = state_ == State::kOpen && status.ok();
   if (open) {
-    Touch();
+    timer_.Touch();
     fed = frames_.Feed({buffer_.data(), count}, *this);
   }
   reading_ = false;  // only now, for a receiver may ask for the next read from inside
@@ -236,7 +224,7 @@ void SpdySession::WriteOn() {
       self->Cut(absl::UnavailableError(Cat("the client has gone: ", error.message())));
       return;
     }
-    self->Touch();
+    self->timer_.Touch();
     self->queue_.Landed();
     if (self->choked_ && self->queue_.size() < kMaxUnsent / 2) {
       self->choked_ = false;
@@ -253,17 +241,13 @@ void SpdySession::Close() {
   DropUser(nullptr);
   state_ = State::kClosing;
   // A client that reads no more is given until here for all that still waits.
-  alarm_.Set(context_.options.creation_timeout, [weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->Cut(absl::OkStatus());
-  });
+  timer_.CutAfter(context_.options.creation_timeout);
   ReadOn();
 }
 
 void SpdySession::FinishClosing() {
   if (failed_ && queue_.size() == 0) bytes_->Finish();
-  alarm_.Set(kLinger, [weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->Cut(absl::OkStatus());
-  });
+  timer_.CutAfter(kLinger);
 }
 
 void SpdySession::Fail(const absl::Status& why) {
@@ -283,7 +267,7 @@ void SpdySession::Cut(const absl::Status& why) {
   const auto self = shared_from_this();
   DropUser(&why);
   state_ = State::kClosed;
-  alarm_.Cancel();
+  timer_.Cancel();
   queue_.DropWaiting();
   bytes_->Close();
   context_.sessions.Remove(this);

@@ -7,10 +7,10 @@
 #include <memory>
 #include <vector>
 
-#include "stream/loop.h"
 #include "stream/send_queue.h"
 #include "stream/server_context.h"
 #include "stream/session.h"
+#include "stream/session_timer.h"
 #include "stream/socket.h"
 #include "stream/spdy_frame.h"
 
@@ -46,8 +46,6 @@ class SpdySession final : public Session,
   void OnRead(const absl::Status& status, size_t count);
   void Push(std::string head, std::string_view body = {}, std::function<void()> sent = nullptr);
   void WriteOn();
-  void Touch();
-  void SetIdleAlarm(absl::Duration after);
   void DropUser(const absl::Status* why);
   void EndStream(uint32_t id);
   void FinishClosing();
@@ -65,8 +63,7 @@ class SpdySession final : public Session,
   SendQueue queue_;
   std::vector<char> buffer_;
   bool reading_ = false, choked_ = false, gone_away_ = false, failed_ = false;
-  Alarm alarm_;
-  absl::Time touched_;
+  SessionTimer timer_;
 };
 
 }  // namespace crisp::stream

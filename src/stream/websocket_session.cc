@@ -38,8 +38,7 @@ WebSocketSession::WebSocketSession(ServerContext& context, std::shared_ptr<WebSo
       socket_(std::move(socket)),
       protocol_(std::move(protocol)),
       decoder_(protocol_, channels),
-      alarm_(context.loop),
-      touched_(absl::Now()) {
+      timer_(context.loop, context.options.idle_timeout) {
   for (int i = 0; i < channels; ++i) channels_.push_back(std::make_shared<Channel>(this, i));
 }
 
@@ -52,18 +51,8 @@ std::shared_ptr<ClientStream> WebSocketSession::channel(int index) { return chan
 void WebSocketSession::Start(std::shared_ptr<SessionUser> user) {
   user_ = std::move(user);
   context_.sessions.Add(shared_from_this());
-  SetIdleAlarm(context_.options.idle_timeout);
+  timer_.Watch(weak_from_this());
   ReadOn();
-}
-
-void WebSocketSession::SetIdleAlarm(absl::Duration after) {
-  alarm_.Set(after, [weak = weak_from_this()] {
-    const auto self = weak.lock();
-    if (self == nullptr) return;
-    const absl::Duration left = self->touched_ + self->context_.options.idle_timeout - absl::Now();
-    if (left > absl::ZeroDuration()) return self->SetIdleAlarm(left);
-    self->Fail(absl::DeadlineExceededError("the streaming session was idle for too long"));
-  });
 }
 
 void WebSocketSession::ReadOn() {
@@ -83,7 +72,7 @@ void WebSocketSession::ReadOn() {
 void WebSocketSession::OnRead(const absl::Status& status, size_t count, bool last) {
   absl::Status fed;
   if (state_ == State::kOpen && status.ok()) {
-    touched_ = absl::Now();
+    timer_.Touch();
     fed = decoder_.Feed({buffer_.data(), count}, last, *this);
   }
   reading_ = false;  // only now, for a receiver may ask for the next read from inside
@@ -118,7 +107,7 @@ void WebSocketSession::WriteOn() {
           self->queue_.DropFlying();
           return self->Cut(absl::UnavailableError(Cat("the client has gone: ", error.message())));
         }
-        self->touched_ = absl::Now();
+        self->timer_.Touch();
         self->queue_.Landed();
         self->WriteOn();
         if (self->state_ == State::kClosing && self->queue_.size() == 0) self->SayGoodBye();
@@ -129,17 +118,13 @@ void WebSocketSession::Close() {
   if (state_ != State::kOpen) return;
   DropUser(nullptr);
   state_ = State::kClosing;
-  alarm_.Set(context_.options.creation_timeout, [weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->Cut(absl::OkStatus());
-  });
+  timer_.CutAfter(context_.options.creation_timeout);
   if (queue_.size() == 0) SayGoodBye();
 }
 
 void WebSocketSession::SayGoodBye() {
   if (std::exchange(parting_, true)) return;
-  alarm_.Set(kLinger, [weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->Cut(absl::OkStatus());
-  });
+  timer_.CutAfter(kLinger);
   socket_->Close(code_, reason_, [self = shared_from_this()] { self->Cut(absl::OkStatus()); });
 }
 
@@ -153,9 +138,7 @@ void WebSocketSession::Fail(const absl::Status& why) {
   if (state_ != State::kOpen) return;
   state_ = State::kClosing;
   queue_.DropWaiting();
-  alarm_.Set(kLinger, [weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->Cut(absl::OkStatus());
-  });
+  timer_.CutAfter(kLinger);
   if (queue_.size() == 0) SayGoodBye();
 }
 
@@ -164,7 +147,7 @@ void WebSocketSession::Cut(const absl::Status& why) {
   const auto self = shared_from_this();
   DropUser(&why);
   state_ = State::kClosed;
-  alarm_.Cancel();
+  timer_.Cancel();
   queue_.DropWaiting();
   socket_->Cut();
   context_.sessions.Remove(this);

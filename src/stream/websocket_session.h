@@ -10,6 +10,7 @@
 #include "stream/send_queue.h"
 #include "stream/server_context.h"
 #include "stream/session.h"
+#include "stream/session_timer.h"
 #include "stream/websocket.h"
 
 namespace crisp::stream {
@@ -41,7 +42,6 @@ class WebSocketSession final : public Session,
   void OnRead(const absl::Status& status, size_t count, bool last);
   void Push(int channel, std::string_view data, std::function<void()> sent);
   void WriteOn();
-  void SetIdleAlarm(absl::Duration after);
   void DropUser(const absl::Status* why);
   void SayGoodBye();
 
@@ -57,8 +57,7 @@ class WebSocketSession final : public Session,
   SendQueue queue_;
   std::vector<char> buffer_;
   bool reading_ = false, parting_ = false;
-  Alarm alarm_;
-  absl::Time touched_;
+  SessionTimer timer_;
 };
 
 }  // namespace crisp::stream
