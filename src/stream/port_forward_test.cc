@@ -8,8 +8,7 @@
 #include <thread>
 
 #include "base/text.h"
-#include "stream/server.h"
-#include "stream/stream_fixture.h"
+#include "stream/server_fixture.h"
 
 namespace crisp::stream {
 namespace {
@@ -69,18 +68,8 @@ void Echo(int fd) {
   }
 }
 
-class PortForwardTest : public testing::Test {
+class PortForwardTest : public StreamServerTest {
  protected:
-  void SetUp() override { Start({}); }
-  void Start(const StreamServerOptions& options) {
-    server_ = nullptr;
-    auto server = StreamServer::Start(options, backend_);
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
-  }
-  std::string Url(std::vector<uint16_t> ports = {}, const std::string& pod = "pod") {
-    return *server_->ForPortForward(pod, std::move(ports));
-  }
   struct Pair {
     uint32_t error, data;
   };
@@ -93,14 +82,11 @@ class PortForwardTest : public testing::Test {
     headers[0].second = "data";
     return {error, client.Open(headers)};
   }
-
-  TestBackend backend_;
-  std::unique_ptr<StreamServer> server_;
 };
 
 TEST_F(PortForwardTest, ManyConnectionsShareOneSession) {
   Service echo(Echo);
-  SpdyClient client(Url(), kProtocol);
+  SpdyClient client(PortForward(), kProtocol);
   ASSERT_TRUE(client.upgraded()) << client.head();
   EXPECT_THAT(client.head(), HasSubstr("X-Stream-Protocol-Version: portforward.k8s.io\r\n"));
   std::vector<Pair> pairs;
@@ -121,7 +107,7 @@ TEST_F(PortForwardTest, ManyConnectionsShareOneSession) {
 
 TEST_F(PortForwardTest, StreamsWithoutRequestIdsArePairedByOrder) {
   Service echo(Echo);
-  SpdyClient client(Url(), kProtocol, "GET");
+  SpdyClient client(PortForward(), kProtocol, "GET");
   for (int i = 0; i < 3; ++i) {
     const Pair pair = Open(client, echo.port, "");
     client.Write(pair.data, "abc", true);
@@ -136,7 +122,7 @@ TEST_F(PortForwardTest, AHalfCloseReachesThePodAndItsAnswerComesBack) {
     const std::string answer = Cat("you sent ", all.size());
     (void)!::write(fd, answer.data(), answer.size());
   });
-  SpdyClient client(Url({late.port}), kProtocol);
+  SpdyClient client(PortForward({late.port}), kProtocol);
   const Pair pair = Open(client, late.port, "1");
   client.Write(pair.data, std::string(3 << 20, 'x'));
   client.Write(pair.data, "", true);
@@ -145,7 +131,7 @@ TEST_F(PortForwardTest, AHalfCloseReachesThePodAndItsAnswerComesBack) {
 
 TEST_F(PortForwardTest, MuchDataGoesThroughBothWays) {
   Service echo(Echo);
-  SpdyClient client(Url(), kProtocol);
+  SpdyClient client(PortForward(), kProtocol);
   client.keep_bytes = 4096;
   const Pair pair = Open(client, echo.port, "1");
   constexpr size_t kBytes = 64 << 20;
@@ -164,7 +150,7 @@ TEST_F(PortForwardTest, AClosedPortIsToldOnItsErrorStreamAndTheSessionLives) {
   {
     closed = Service([](int) {}).port;
   }
-  SpdyClient client(Url(), kProtocol);
+  SpdyClient client(PortForward(), kProtocol);
   const Pair broken = Open(client, closed, "1");
   EXPECT_THAT(client.ReadAll(broken.error), HasSubstr(Cat("port ", closed)));
   client.ReadAll(broken.data);
@@ -176,13 +162,13 @@ TEST_F(PortForwardTest, AClosedPortIsToldOnItsErrorStreamAndTheSessionLives) {
 
 TEST_F(PortForwardTest, OnlyTheRequestedPortsAreReached) {
   Service echo(Echo);
-  SpdyClient client(Url({static_cast<uint16_t>(echo.port ^ 1)}), kProtocol);
+  SpdyClient client(PortForward({static_cast<uint16_t>(echo.port ^ 1)}), kProtocol);
   EXPECT_THAT(client.ReadAll(Open(client, echo.port, "1").error), HasSubstr("none of those"));
 }
 
 TEST_F(PortForwardTest, APodThatClosesEndsTheClientsSideToo) {
   Service bye([](int fd) { (void)!::write(fd, "bye", 3); });
-  SpdyClient client(Url(), kProtocol);
+  SpdyClient client(PortForward(), kProtocol);
   const Pair pair = Open(client, bye.port, "1");
   EXPECT_EQ(client.ReadAll(pair.data), "bye");
   // The client goes on sending and is told after a moment.
@@ -197,7 +183,7 @@ TEST_F(PortForwardTest, AClientThatResetsClosesThePodsSide) {
     absl::MutexLock lock(&mutex);
     closed = true;
   });
-  SpdyClient client(Url(), kProtocol);
+  SpdyClient client(PortForward(), kProtocol);
   const Pair pair = Open(client, wait.port, "1");
   client.Write(pair.data, "abc");
   while (!client.stream(pair.data).replied) ASSERT_TRUE(client.ReadOnce());
@@ -208,13 +194,13 @@ TEST_F(PortForwardTest, AClientThatResetsClosesThePodsSide) {
 
 TEST_F(PortForwardTest, ALoneStreamIsGivenUpInTime) {
   Start({.creation_timeout = absl::Milliseconds(200)});
-  SpdyClient client(Url(), kProtocol);
+  SpdyClient client(PortForward(), kProtocol);
   const uint32_t error = client.Open({{"streamtype", "error"}, {"port", "80"}, {"requestid", "1"}});
   EXPECT_THAT(client.ReadAll(error), HasSubstr("did not come in time"));
 }
 
 TEST_F(PortForwardTest, NonsenseInTheHeadersIsRefused) {
-  SpdyClient client(Url(), kProtocol);
+  SpdyClient client(PortForward(), kProtocol);
   for (const char* port : {"0", "65536", "-1", "http", ""}) {
     const uint32_t stream = client.Open({{"streamtype", "error"}, {"port", port}});
     client.ReadAll(stream);
@@ -225,7 +211,7 @@ TEST_F(PortForwardTest, NonsenseInTheHeadersIsRefused) {
 TEST_F(PortForwardTest, WebSocketChannelsBeginWithTheirPort) {
   Service echo(Echo);
   for (const std::string protocol : {"v4.channel.k8s.io", ""}) {
-    WebSocketClient client(Url({echo.port, 1}), protocol);
+    WebSocketClient client(PortForward({echo.port, 1}), protocol);
     ASSERT_TRUE(client.upgraded()) << client.head();
     std::map<int, std::string> got;
     client.SendChannel(0, "hello");
@@ -245,16 +231,16 @@ TEST_F(PortForwardTest, WebSocketChannelsBeginWithTheirPort) {
 
 TEST_F(PortForwardTest, WebSocketTakesPortsFromTheQueryAndClosesWhenAllHaveEnded) {
   Service bye([](int fd) { (void)!::write(fd, "bye", 3); });
-  WebSocketClient client(Cat(Url(), "?port=", bye.port), "v4.channel.k8s.io");
+  WebSocketClient client(Cat(PortForward(), "?port=", bye.port), "v4.channel.k8s.io");
   ASSERT_TRUE(client.upgraded()) << client.head();
   EXPECT_THAT(client.ReadAll()[0], HasSubstr("bye"));
   EXPECT_EQ(client.close_code, 1000);
-  EXPECT_THAT(WebSocketClient(Url(), "v4.channel.k8s.io").head(), HasSubstr("400 Bad Request"));
+  EXPECT_THAT(WebSocketClient(PortForward(), "v4.channel.k8s.io").head(), HasSubstr("400 Bad Request"));
 }
 
 TEST_F(PortForwardTest, SpdyGoesThroughATunnelOfWebSocketMessages) {
   Service echo(Echo);
-  WebSocketClient client(Url(), "SPDY/3.1+portforward.k8s.io");
+  WebSocketClient client(PortForward(), "SPDY/3.1+portforward.k8s.io");
   ASSERT_TRUE(client.upgraded()) << client.head();
   EXPECT_THAT(client.head(), HasSubstr("SPDY/3.1+portforward.k8s.io"));
   SpdyHeaderEncoder encoder;

@@ -7,7 +7,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
-#include "stream/stream_fixture.h"
+#include "stream/server_fixture.h"
 #include "stream/workers.h"
 
 namespace crisp::stream {
@@ -20,15 +20,8 @@ using testing::StartsWith;
 const std::vector<std::string> kV4 = {"v4.channel.k8s.io"};
 const CommandRequest kEcho = {.container_id = "container", .cmd = {"echo", "hello"}, .out = true};
 
-class StreamServerTest : public testing::Test {
+class ServerTest : public StreamServerTest {
  protected:
-  void SetUp() override { Start({}); }
-  void Start(const StreamServerOptions& options) {
-    server_ = nullptr;
-    auto server = StreamServer::Start(options, backend_);
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
-  }
   std::string Answer(const std::string& request) {
     TestConnection connection(server_->base_url() + "/");
     connection.Send(request);
@@ -41,28 +34,25 @@ class StreamServerTest : public testing::Test {
     client.OpenType("error");
     return client.ReadAll(client.OpenType("stdout"));
   }
-
-  TestBackend backend_;
-  std::unique_ptr<StreamServer> server_;
 };
 
-TEST_F(StreamServerTest, UrlsAreAbsoluteAndTheirTokensServeOnce) {
+TEST_F(ServerTest, UrlsAreAbsoluteAndTheirTokensServeOnce) {
   const std::string url = *server_->ForExec(kEcho);
   EXPECT_THAT(url, StartsWith("http://127.0.0.1:"));
   EXPECT_THAT(url, HasSubstr("/exec/"));
   EXPECT_EQ(Hello(url), "hello\n");
   EXPECT_THAT(SpdyClient(url, kV4).head(), StartsWith("HTTP/1.1 404 "));
   EXPECT_THAT(*server_->ForAttach(kEcho), HasSubstr("/attach/"));
-  EXPECT_THAT(*server_->ForPortForward("pod", {}), HasSubstr("/portforward/"));
+  EXPECT_THAT(PortForward(), HasSubstr("/portforward/"));
 }
 
-TEST_F(StreamServerTest, ATokenIsGoodForItsOwnPathAlone) {
+TEST_F(ServerTest, ATokenIsGoodForItsOwnPathAlone) {
   std::string url = *server_->ForExec(kEcho);
   url.replace(url.find("/exec/"), 6, "/attach/");
   EXPECT_THAT(SpdyClient(url, kV4).head(), StartsWith("HTTP/1.1 404 "));
 }
 
-TEST_F(StreamServerTest, WhatIsNoUpgradeIsAnsweredInHttp) {
+TEST_F(ServerTest, WhatIsNoUpgradeIsAnsweredInHttp) {
   EXPECT_THAT(Answer("GET /exec/nonsense HTTP/1.1\r\n\r\n"), StartsWith("HTTP/1.1 404 "));
   EXPECT_THAT(Answer("GET / HTTP/1.1\r\n\r\n"), StartsWith("HTTP/1.1 404 "));
   EXPECT_THAT(Answer("PUT /exec/x HTTP/1.1\r\n\r\n"), StartsWith("HTTP/1.1 405 "));
@@ -73,7 +63,7 @@ TEST_F(StreamServerTest, WhatIsNoUpgradeIsAnsweredInHttp) {
   EXPECT_THAT(Answer(Cat("GET ", path, " HTTP/1.1\r\n\r\n")), StartsWith("HTTP/1.1 400 "));
 }
 
-TEST_F(StreamServerTest, ProtocolsAreAgreedOnInTheClientsOrder) {
+TEST_F(ServerTest, ProtocolsAreAgreedOnInTheClientsOrder) {
   const auto head = [&](const std::vector<std::string>& protocols) {
     return SpdyClient(*server_->ForExec(kEcho), protocols).head();
   };
@@ -85,13 +75,13 @@ TEST_F(StreamServerTest, ProtocolsAreAgreedOnInTheClientsOrder) {
   const std::string none = head({"v9.channel.k8s.io"});
   EXPECT_THAT(none, StartsWith("HTTP/1.1 403 "));
   EXPECT_THAT(none, HasSubstr("X-Accepted-Stream-Protocol-Versions: v4.channel.k8s.io\r\n"));
-  EXPECT_THAT(SpdyClient(*server_->ForPortForward("pod", {}), kV4).head(),
+  EXPECT_THAT(SpdyClient(PortForward(), kV4).head(),
               HasSubstr("X-Accepted-Stream-Protocol-Versions: portforward.k8s.io\r\n"));
   EXPECT_THAT(WebSocketClient(*server_->ForExec(kEcho), "v9.channel.k8s.io").head(),
               StartsWith("HTTP/1.1 400 "));
 }
 
-TEST_F(StreamServerTest, FramesSentAheadOfTheAnswerCount) {
+TEST_F(ServerTest, FramesSentAheadOfTheAnswerCount) {
   const std::string url = *server_->ForExec(kEcho);
   TestConnection connection(url);
   SpdyHeaderEncoder encoder;
@@ -109,13 +99,13 @@ TEST_F(StreamServerTest, FramesSentAheadOfTheAnswerCount) {
   EXPECT_THAT(all, HasSubstr("hello\n"));
 }
 
-TEST_F(StreamServerTest, AClientThatSaysNothingIsCut) {
+TEST_F(ServerTest, AClientThatSaysNothingIsCut) {
   Start({.creation_timeout = absl::Milliseconds(200)});
   TestConnection connection(server_->base_url() + "/");
   EXPECT_EQ(connection.Receive(), "");
 }
 
-TEST_F(StreamServerTest, ConnectionsBeyondTheLimitAreRefusedUntilOneGoes) {
+TEST_F(ServerTest, ConnectionsBeyondTheLimitAreRefusedUntilOneGoes) {
   Start({.max_connections = 2});
   auto first = std::make_unique<TestConnection>(server_->base_url() + "/");
   TestConnection second(server_->base_url() + "/");
@@ -130,7 +120,7 @@ TEST_F(StreamServerTest, ConnectionsBeyondTheLimitAreRefusedUntilOneGoes) {
   EXPECT_THAT(answer, StartsWith("HTTP/1.1 404 "));
 }
 
-TEST_F(StreamServerTest, ItListensWhereItIsTold) {
+TEST_F(ServerTest, ItListensWhereItIsTold) {
   Start({.address = "::1"});
   EXPECT_THAT(server_->base_url(), StartsWith("http://[::1]:"));
   EXPECT_EQ(Hello(*server_->ForExec(kEcho)), "hello\n");
@@ -145,7 +135,7 @@ TEST_F(StreamServerTest, ItListensWhereItIsTold) {
             absl::StatusCode::kInvalidArgument);
 }
 
-class TlsTest : public StreamServerTest {
+class TlsTest : public ServerTest {
  protected:
   void SetUp() override {
     char name[] = "/tmp/crisp-stream-XXXXXX";
@@ -158,7 +148,10 @@ class TlsTest : public StreamServerTest {
                            .c_str()),
               0);
   }
-  void TearDown() override { EXPECT_TRUE(RemoveTree(folder_).ok()); }
+  void TearDown() override {
+    ServerTest::TearDown();
+    EXPECT_TRUE(RemoveTree(folder_).ok());
+  }
   std::string folder_, cert_, key_;
 };
 
