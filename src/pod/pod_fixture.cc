@@ -94,6 +94,31 @@ void PodTest::CloseRuntime() {
   database_.reset();
 }
 
+void PodTest::EditPod(const std::string& id, const std::function<void(record::Pod&)>& change) {
+  auto database = Database::Open(At("root/crisp.db"));
+  ASSERT_TRUE(database.ok()) << database.status();
+  auto store = RecordStore::Open(**database);
+  auto loaded = (*store)->Load();
+  for (record::Pod& pod : loaded->pods) {
+    if (pod.id() != id) continue;
+    change(pod);
+    ASSERT_TRUE((*store)->Put(pod).ok());
+  }
+}
+
+void PodTest::EditContainer(const std::string& id,
+                            const std::function<void(record::Container&)>& change) {
+  auto database = Database::Open(At("root/crisp.db"));
+  ASSERT_TRUE(database.ok()) << database.status();
+  auto store = RecordStore::Open(**database);
+  auto loaded = (*store)->Load();
+  for (record::Container& container : loaded->containers) {
+    if (container.id() != id) continue;
+    change(container);
+    ASSERT_TRUE((*store)->Put(container).ok());
+  }
+}
+
 // An image of one layer, as a pull leaves it.
 void PodTest::MakeImage() {
   const std::string rootfs = At("root/layers/1");
@@ -243,6 +268,20 @@ v1::PodSandboxStatus PodTest::PodStatus(const std::string& id) {
   auto response = runtime_->PodSandboxStatus(request, Call{});
   EXPECT_TRUE(response.ok()) << response.status();
   return response.ok() ? response->status() : v1::PodSandboxStatus();
+}
+
+Json PodTest::ContainerInfo(const std::string& id) {
+  v1::ContainerStatusRequest request;
+  request.set_container_id(id);
+  request.set_verbose(true);
+  return *ParseJson(runtime_->ContainerStatus(request, Call{})->info().at("info"), "info");
+}
+
+Json PodTest::PodInfo(const std::string& id) {
+  v1::PodSandboxStatusRequest request;
+  request.set_pod_sandbox_id(id);
+  request.set_verbose(true);
+  return *ParseJson(runtime_->PodSandboxStatus(request, Call{})->info().at("info"), "info");
 }
 
 v1::ContainerStatus PodTest::Await(const std::string& id, v1::ContainerState state) {

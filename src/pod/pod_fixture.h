@@ -5,15 +5,18 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "db/database.h"
 #include "image/image_store.h"
 #include "network/network_choice.h"
+#include "pod/records.h"
 #include "pod/runtime.h"
 
 namespace crisp {
@@ -29,6 +32,13 @@ class PodTest : public testing::Test {
   void OpenRuntime();
   // Lets go of everything without stopping anything, as a killed daemon does.
   void CloseRuntime();
+  void Restart() {
+    CloseRuntime();
+    OpenRuntime();
+  }
+  // Change a record while the runtime is closed, as if the daemon had ended at another moment.
+  void EditPod(const std::string& id, const std::function<void(record::Pod&)>& change);
+  void EditContainer(const std::string& id, const std::function<void(record::Container&)>& change);
 
   std::string At(std::string_view name) const;
   // On a tmpfs, as in real life.
@@ -59,6 +69,9 @@ class PodTest : public testing::Test {
                                             int64_t timeout = 0);
   v1::ContainerStatus Status(const std::string& id);
   v1::PodSandboxStatus PodStatus(const std::string& id);
+  // What the verbose forms of both tell besides.
+  Json ContainerInfo(const std::string& id);
+  Json PodInfo(const std::string& id);
   // Waits (at most 20 s) until the container has this state.
   v1::ContainerStatus Await(const std::string& id, v1::ContainerState state);
   std::string Log(const std::string& name) const;  // of container `name`, attempt 0

@@ -10,48 +10,14 @@
 #include "base/text.h"
 #include "gmock/gmock.h"
 #include "pod/pod_fixture.h"
-#include "pod/records.h"
 
 namespace crisp {
 namespace {
 
 class RecoveryTest : public PodTest {
  protected:
-  void Restart() {
-    CloseRuntime();
-    OpenRuntime();
-  }
-  // Changes a pod's record while the daemon is down.
-  template <typename Change>
-  void EditPod(const std::string& id, Change change) {
-    auto database = Database::Open(At("root/crisp.db"));
-    ASSERT_TRUE(database.ok());
-    auto store = RecordStore::Open(**database);
-    auto loaded = (*store)->Load();
-    for (record::Pod& pod : loaded->pods) {
-      if (pod.id() != id) continue;
-      change(pod);
-      ASSERT_TRUE((*store)->Put(pod).ok());
-    }
-  }
-  template <typename Change>
-  void EditContainer(const std::string& id, Change change) {
-    auto database = Database::Open(At("root/crisp.db"));
-    ASSERT_TRUE(database.ok());
-    auto store = RecordStore::Open(**database);
-    auto loaded = (*store)->Load();
-    for (record::Container& container : loaded->containers) {
-      if (container.id() != id) continue;
-      change(container);
-      ASSERT_TRUE((*store)->Put(container).ok());
-    }
-  }
   pid_t MonitorOf(const std::string& pod) {
-    v1::PodSandboxStatusRequest request;
-    request.set_pod_sandbox_id(pod);
-    request.set_verbose(true);
-    auto info = ParseJson(runtime_->PodSandboxStatus(request, Call{})->info().at("info"), "info");
-    return static_cast<pid_t>(JsonInt(*info, "monitorPid"));
+    return static_cast<pid_t>(JsonInt(PodInfo(pod), "monitorPid"));
   }
 };
 

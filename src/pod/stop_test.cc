@@ -102,8 +102,7 @@ TEST_F(StopTest, StatusDoesNotWaitForAStop) {
 TEST_F(StopTest, TheRestartedDaemonDoesNotRepeatTheSignal) {
   const std::string id = Stubborn("main");
   EXPECT_FALSE(Stop(id, 60, Until(absl::Milliseconds(300))).ok());
-  CloseRuntime();
-  OpenRuntime();
+  Restart();
   EXPECT_FALSE(Stop(id, 60, Until(absl::Milliseconds(300))).ok());
   EXPECT_EQ(CountOf(Log("main"), "signal"), 1u);
 }

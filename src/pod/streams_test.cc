@@ -243,8 +243,7 @@ TEST_F(StreamsTest, AnAttachmentEndsWithItsDaemon) {
   ASSERT_NE(attached, nullptr);
   CommandStreams streams = attached->TakeStreams();
   attached.reset();
-  CloseRuntime();
-  OpenRuntime();
+  Restart();
   streams = CommandStreams();
   const auto again = StartAttach(id);
   ASSERT_NE(again, nullptr);

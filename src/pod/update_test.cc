@@ -1,12 +1,10 @@
 // UpdateContainerResources, UpdatePodSandboxResources and UpdateRuntimeConfig, with everything real
 // below, and what a restart makes of them.
 #include "base/file.h"
-#include "base/json.h"
 #include "base/text.h"
 #include "gmock/gmock.h"
 #include "kernel/cgroup.h"
 #include "pod/pod_fixture.h"
-#include "pod/records.h"
 
 namespace crisp {
 namespace {
@@ -34,40 +32,18 @@ class UpdateTest : public PodTest {
     request.mutable_runtime_config()->mutable_network_config()->set_pod_cidr(cidr);
     return runtime_->UpdateRuntimeConfig(request, Call{}).status();
   }
-  Json Info(const std::string& id) {
-    v1::ContainerStatusRequest request;
-    request.set_container_id(id);
-    request.set_verbose(true);
-    return *ParseJson(runtime_->ContainerStatus(request, Call{})->info().at("info"), "info");
-  }
-  Json Limits(const std::string& id) { return Info(id)["runtimeSpec"]["linux"]["resources"]; }
+  Json Limits(const std::string& id) { return ContainerInfo(id)["runtimeSpec"]["linux"]["resources"]; }
   // A file of the container's cgroup in the hierarchy with this controller; v1's and v2's name.
   std::string CgroupFile(const std::string& id, std::string_view controller, const char* v1_file,
                          const char* v2_file) {
     const CgroupHierarchy* hierarchy = tree_.WithController(controller);
-    const Json info = Info(id);
+    const Json info = ContainerInfo(id);
     return Cat(hierarchy->folder, JsonString(info, "cgroupPath"), "/",
                hierarchy->v2 ? v2_file : v1_file);
   }
   std::string MemoryLimit(const std::string& id) {
     const std::string path = CgroupFile(id, "memory", "memory.limit_in_bytes", "memory.max");
     return std::string(Trim(ReadFile(path).value_or("")));
-  }
-  template <typename Change>
-  void EditContainer(const std::string& id, Change change) {
-    auto database = Database::Open(At("root/crisp.db"));
-    ASSERT_TRUE(database.ok());
-    auto store = RecordStore::Open(**database);
-    auto loaded = (*store)->Load();
-    for (record::Container& container : loaded->containers) {
-      if (container.id() != id) continue;
-      change(container);
-      ASSERT_TRUE((*store)->Put(container).ok());
-    }
-  }
-  void Restart() {
-    CloseRuntime();
-    OpenRuntime();
   }
   static Resources Memory(int64_t limit) {
     Resources resources;
@@ -175,7 +151,7 @@ TEST_F(UpdateTest, AnInterruptedUpdateIsTakenBack) {
   ASSERT_TRUE(Update(created, Memory(64 << 20)).ok());
   const std::string file = CgroupFile(running, "cpu", "cpu.shares", "cpu.weight");
   const std::string before = std::string(Trim(*ReadFile(file)));
-  const std::string config = Cat(JsonString(Info(created), "bundle"), "/config.json");
+  const std::string config = Cat(JsonString(ContainerInfo(created), "bundle"), "/config.json");
   CloseRuntime();
   // As if killed after its writes, before its record.
   EditContainer(running, [&](record::Container& container) {
@@ -210,12 +186,6 @@ TEST_F(UpdateTest, ThePodsOwnCgroupFollowsAndKubeletsDoesNot) {
     request.mutable_resources()->set_cpu_period(period);
     return runtime_->UpdatePodSandboxResources(request, Call{}).status();
   };
-  const auto info = [&](const std::string& id) {
-    v1::PodSandboxStatusRequest request;
-    request.set_pod_sandbox_id(id);
-    request.set_verbose(true);
-    return *ParseJson(runtime_->PodSandboxStatus(request, Call{})->info().at("info"), "info");
-  };
   EXPECT_EQ(update("absent", 1).code(), absl::StatusCode::kNotFound);
   const std::string own = RunPod("own");
   const std::string id = Running(own, "main", {"sleep", "1000"});
@@ -228,8 +198,8 @@ TEST_F(UpdateTest, ThePodsOwnCgroupFollowsAndKubeletsDoesNot) {
   EXPECT_TRUE(update(own, 4096, 7).ok());
   EXPECT_EQ(Trim(*ReadFile(limit)), Cat(64 << 20));
   Restart();
-  EXPECT_EQ(info(own)["resources"]["memory_limit_in_bytes"], "4096");
-  EXPECT_EQ(info(own)["overhead"]["memory_limit_in_bytes"], Cat(1 << 20));
+  EXPECT_EQ(PodInfo(own)["resources"]["memory_limit_in_bytes"], "4096");
+  EXPECT_EQ(PodInfo(own)["overhead"]["memory_limit_in_bytes"], Cat(1 << 20));
 
   auto request = PodRequest("kubelets");
   request.mutable_config()->mutable_linux()->set_cgroup_parent("/kubepods/pod1");
@@ -239,7 +209,7 @@ TEST_F(UpdateTest, ThePodsOwnCgroupFollowsAndKubeletsDoesNot) {
   const std::string theirs =
       FolderOf(FolderOf(CgroupFile(inside, "memory", "memory.limit_in_bytes", "memory.max")));
   EXPECT_NE(Trim(ReadFile(Cat(theirs, "/", BaseName(limit))).value_or("")), Cat(64 << 20));
-  EXPECT_EQ(info(named)["resources"]["memory_limit_in_bytes"], Cat(63 << 20));
+  EXPECT_EQ(PodInfo(named)["resources"]["memory_limit_in_bytes"], Cat(63 << 20));
   EXPECT_TRUE(RemovePod(named).ok());
   EXPECT_TRUE(Cgroup(tree_, "/kubepods").Remove().ok());
 }
