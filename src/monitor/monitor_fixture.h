@@ -28,8 +28,6 @@
 
 namespace crisp {
 
-inline int CodeOf(absl::StatusCode code) { return static_cast<int>(code); }
-
 class MonitorTest : public ::testing::Test {
  protected:
   void SetUp() override {

@@ -14,6 +14,9 @@
 
 namespace crisp {
 
+// As a reply has it.
+inline int CodeOf(absl::StatusCode code) { return static_cast<int>(code); }
+
 class TestClient {
  public:
   TestClient(UniqueFd socket, std::function<void()> serve)

@@ -38,7 +38,9 @@ inline std::string Shell(const std::string& script) {
   return result.ok() ? result->stdout_data + result->stderr_data : result.status().ToString();
 }
 
-inline int SocketType(const std::string& protocol) { return protocol == "udp" ? SOCK_DGRAM : SOCK_STREAM; }
+inline int SocketType(const std::string& protocol) {
+  return protocol == "udp" ? SOCK_DGRAM : SOCK_STREAM;
+}
 inline int ProtocolNumber(const std::string& protocol) {
   return protocol == "sctp" ? IPPROTO_SCTP : protocol == "udp" ? IPPROTO_UDP : IPPROTO_TCP;
 }

@@ -32,7 +32,9 @@ class UpdateTest : public PodTest {
     request.mutable_runtime_config()->mutable_network_config()->set_pod_cidr(cidr);
     return runtime_->UpdateRuntimeConfig(request, Call{}).status();
   }
-  Json Limits(const std::string& id) { return ContainerInfo(id)["runtimeSpec"]["linux"]["resources"]; }
+  Json Limits(const std::string& id) {
+    return ContainerInfo(id)["runtimeSpec"]["linux"]["resources"];
+  }
   // A file of the container's cgroup in the hierarchy with this controller; v1's and v2's name.
   std::string CgroupFile(const std::string& id, std::string_view controller, const char* v1_file,
                          const char* v2_file) {

@@ -235,7 +235,8 @@ TEST_F(PortForwardTest, WebSocketTakesPortsFromTheQueryAndClosesWhenAllHaveEnded
   ASSERT_TRUE(client.upgraded()) << client.head();
   EXPECT_THAT(client.ReadAll()[0], HasSubstr("bye"));
   EXPECT_EQ(client.close_code, 1000);
-  EXPECT_THAT(WebSocketClient(PortForward(), "v4.channel.k8s.io").head(), HasSubstr("400 Bad Request"));
+  EXPECT_THAT(WebSocketClient(PortForward(), "v4.channel.k8s.io").head(),
+              HasSubstr("400 Bad Request"));
 }
 
 TEST_F(PortForwardTest, SpdyGoesThroughATunnelOfWebSocketMessages) {

@@ -67,7 +67,9 @@ class SpdySession::Stream final : public ClientStream {
 };
 
 SpdySession::SpdySession(ServerContext& context, std::shared_ptr<ByteStream> bytes)
-    : context_(context), bytes_(std::move(bytes)), timer_(context.loop, context.options.idle_timeout) {}
+    : context_(context),
+      bytes_(std::move(bytes)),
+      timer_(context.loop, context.options.idle_timeout) {}
 
 SpdySession::~SpdySession() {
   for (auto& [id, stream] : streams_) stream->Detach();
