@@ -16,6 +16,8 @@ namespace {
 constexpr size_t kMaxClients = 64;
 // Read from a client at a time, and so what waits at most for a container that does not read.
 constexpr size_t kInputBytes = 16 << 10;
+// Of each stream; fits into a client's pipe, which is empty then.
+constexpr size_t kEarlyBytes = 16 << 10;
 
 absl::Status MakeNonBlocking(const UniqueFd& fd) {
   if (!fd.valid()) return absl::OkStatus();
@@ -67,6 +69,12 @@ absl::Status AttachFanout::Add(Client client) {
     Drop(added, "");
     return status;
   }
+  if (early_ != nullptr && (added.out.valid() || added.err.valid())) {
+    const std::unique_ptr<Early> early = std::move(early_);
+    const std::string key = added.id;
+    WriteTo(added, Stream::kOut, early->out);
+    if (clients_.contains(key)) WriteTo(added, Stream::kErr, early->err);
+  }
   return absl::OkStatus();
 }
 
@@ -88,10 +96,18 @@ absl::Status AttachFanout::WatchInput(Client& client) {
 }
 
 void AttachFanout::Write(Stream stream, std::string_view bytes) {
+  if (early_ != nullptr) Keep(stream, bytes);
   for (auto next = clients_.begin(); next != clients_.end();) {
     Client& client = *(next++)->second;
     WriteTo(client, stream, bytes);
   }
+}
+
+void AttachFanout::Keep(Stream stream, std::string_view bytes) {
+  std::string& kept = stream == Stream::kOut ? early_->out : early_->err;
+  if (bytes.size() > kEarlyBytes) bytes.remove_prefix(bytes.size() - kEarlyBytes);
+  kept.append(bytes);
+  if (kept.size() > kEarlyBytes) kept.erase(0, kept.size() - kEarlyBytes);
 }
 
 void AttachFanout::WriteTo(Client& client, Stream stream, std::string_view bytes) {

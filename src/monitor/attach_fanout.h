@@ -33,9 +33,13 @@ class AttachFanout {
     std::function<void(std::string_view why)> ended;
   };
 
-  // input_once: the end of the first client's input is the end of the container's.
-  AttachFanout(EventLoop& loop, ReadBuffer& buffer, bool input_once)
-      : loop_(loop), buffer_(buffer), input_once_(input_once) {}
+  // input_once: the end of the first client's input is the end of the container's. keep_early: what
+  // is written before the first client that reads is there is kept for it, the last 16 KiB of it.
+  AttachFanout(EventLoop& loop, ReadBuffer& buffer, bool input_once, bool keep_early = false)
+      : loop_(loop),
+        buffer_(buffer),
+        input_once_(input_once),
+        early_(keep_early ? std::make_unique<Early>() : nullptr) {}
   ~AttachFanout();
 
   // Where the clients' input goes. Without it, and when it is closed, a client finds its pipe
@@ -50,8 +54,14 @@ class AttachFanout {
   void End();
 
  private:
+  // What was written while nobody read.
+  struct Early {
+    std::string out, err;
+  };
+
   absl::Status Watch(Client& client);
   absl::Status WatchInput(Client& client);
+  void Keep(Stream stream, std::string_view bytes);
   void WriteTo(Client& client, Stream stream, std::string_view bytes);
   void ReadInput(Client& client);
   void PauseInput();
@@ -63,6 +73,7 @@ class AttachFanout {
   EventLoop& loop_;
   ReadBuffer& buffer_;
   const bool input_once_;
+  std::unique_ptr<Early> early_;  // until it has been handed over
   std::optional<ContainerInput> input_;
   std::map<std::string, std::unique_ptr<Client>> clients_;
 };

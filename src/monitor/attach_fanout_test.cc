@@ -52,8 +52,8 @@ class AttachFanoutTest : public ::testing::Test {
     buffer_ = *ReadBuffer::Create(*loop_);
     Open(false);
   }
-  void Open(bool input_once) {
-    fanout_ = std::make_unique<AttachFanout>(*loop_, *buffer_, input_once);
+  void Open(bool input_once, bool keep_early = false) {
+    fanout_ = std::make_unique<AttachFanout>(*loop_, *buffer_, input_once, keep_early);
     Pipe input;
     stdin_ = std::move(input.read);
     fanout_->SetInput(std::move(input.write));
@@ -232,6 +232,21 @@ TEST_F(AttachFanoutTest, Bounds) {
   // Gone with its clients attached: nothing is called any more.
   fanout_.reset();
   EXPECT_FALSE(peers[0]->ended);
+}
+
+TEST_F(AttachFanoutTest, WhatComesBeforeTheOneSessionIsKeptForIt) {
+  Open(true, true);
+  fanout_->Write(Stream::kOut, "not this");
+  fanout_->Write(Stream::kOut, std::string(20 << 10, 'x'));
+  fanout_->Write(Stream::kErr, "oops ");
+  fanout_->Write(Stream::kOut, "$ ");
+  const auto writer = Attach("writer", true, false, false);
+  const auto first = Attach("first");
+  const auto second = Attach("second");
+  fanout_->Write(Stream::kOut, "now");
+  EXPECT_EQ(Take(first->out), Cat(std::string((16 << 10) - 2, 'x'), "$ now"));
+  EXPECT_EQ(Take(first->err), "oops ");
+  EXPECT_EQ(Take(second->out), "now");
 }
 
 }  // namespace

@@ -52,7 +52,8 @@ ContainerIo::ContainerIo(EventLoop& loop, ReadBuffer& buffer, const Options& opt
       out_("stdout", options.line_max, options.terminal),
       err_("stderr", options.line_max, false),
       input_(options.input),
-      clients_(loop, buffer, options.input_once && !options.terminal) {}
+      clients_(loop, buffer, options.input_once && !options.terminal,
+               options.input && options.input_once) {}
 
 ContainerIo::~ContainerIo() {
   for (const int fd : {out_.fd.get(), err_.fd.get(), terminal_.get()}) {

@@ -22,10 +22,12 @@ namespace crisp {
 class ContainerIo {
  public:
   struct Options {
-    bool terminal = false;    // the terminal comes later, by TakeTerminal()
-    bool input = false;       // otherwise stdin is /dev/null, and nobody writes to a terminal
-    bool input_once = false;  // the first client's end of input closes stdin (not a terminal)
-    std::string log_path;     // empty: output is dropped
+    bool terminal = false;  // the terminal comes later, by TakeTerminal()
+    bool input = false;     // otherwise stdin is /dev/null, and nobody writes to a terminal
+    // It is meant for one session: the first client's end of input closes stdin (not a terminal),
+    // and it gets what was written before it came.
+    bool input_once = false;
+    std::string log_path;  // empty: output is dropped
     size_t line_max = kDefaultLogLineBytes;
   };
 
