@@ -38,6 +38,8 @@ TEST(Tool, WrongUsageExitsWith2AndSaysWhatIsWrong) {
   EXPECT_EQ(tool.Run({"exec", "web"}), kWrongUsage);
   EXPECT_THAT(tool.err, HasSubstr("command"));
   EXPECT_EQ(tool.Run({"exec", "-it", "--timeout", "3", "web", "sh"}), kWrongUsage);
+  EXPECT_EQ(tool.Run({"run", "-it"}), kWrongUsage);
+  EXPECT_EQ(tool.Run({"run", "--rm", "--detach", "image"}), kWrongUsage);
   EXPECT_EQ(tool.Run({"attach"}), kWrongUsage);
   EXPECT_EQ(tool.Run({"port-forward", "web"}), kWrongUsage);
   EXPECT_EQ(tool.Run({"port-forward", "web", "0:65536"}), kWrongUsage);

@@ -1,4 +1,6 @@
 // crisp attach: a running container's own input and output.
+#include "cli/attach.h"
+
 #include <CLI/CLI.hpp>
 #include <optional>
 
@@ -12,8 +14,7 @@ namespace {
 
 struct AttachOptions {
   std::string container;
-  bool interactive = false;
-  bool terminal = false;
+  StreamFlags flags;
 };
 
 // The exit code of a container that has just ended; nothing if it still runs, or has been removed.
@@ -28,22 +29,22 @@ std::optional<int> ExitCodeOf(Client& client, const std::string& container) {
 absl::Status Attach(Session& session, const AttachOptions& options) {
   ASSIGN_OR_RETURN(const Inventory inventory, Inventory::Ask(session.client()));
   ASSIGN_OR_RETURN(const cri::Container* container, FindContainer(inventory, options.container));
-  cri::AttachRequest request;
-  request.set_container_id(container->id());
-  request.set_tty(options.terminal);
-  request.set_stdin(options.interactive);
-  request.set_stdout(true);
-  request.set_stderr(!options.terminal);
-  ASSIGN_OR_RETURN(const auto answer, session.client().Call(request));
-  ASSIGN_OR_RETURN(session.exit_code, RunRemote(answer.url(), {.in = options.interactive,
-                                                               .terminal = options.terminal}));
-  if (session.exit_code == 0) {
-    session.exit_code = ExitCodeOf(session.client(), container->id()).value_or(0);
-  }
+  ASSIGN_OR_RETURN(session.exit_code, AttachTo(session.client(), container->id(), options.flags));
   return absl::OkStatus();
 }
 
 }  // namespace
+
+absl::StatusOr<int> AttachTo(Client& client, const std::string& container_id,
+                             const StreamFlags& flags) {
+  cri::AttachRequest request;
+  request.set_container_id(container_id);
+  SetStreams(flags, request);
+  ASSIGN_OR_RETURN(const auto answer, client.Call(request));
+  ASSIGN_OR_RETURN(const StreamAddress address, AskAddress(client, answer.url()));
+  ASSIGN_OR_RETURN(const int code, RunRemote(address, flags));
+  return code != 0 ? code : ExitCodeOf(client, container_id).value_or(0);
+}
 
 void AddAttach(CLI::App& app, Session& session) {
   auto options = std::make_shared<AttachOptions>();
@@ -51,8 +52,7 @@ void AddAttach(CLI::App& app, Session& session) {
       AddCommand(app, session, "attach",
                  "Show what a running container writes from now on, until it ends; its exit code "
                  "becomes crisp's.");
-  command->add_flag("-i,--stdin", options->interactive, "pass standard input on");
-  command->add_flag("-t,--tty", options->terminal, "the container has a terminal");
+  AddStreamFlags(*command, options->flags);
   command->add_option("container", options->container, "id or name of a container or its pod")
       ->required();
   command->callback([&session, options] { session.Finish(Attach(session, *options), kCannotRun); });

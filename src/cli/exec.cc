@@ -6,6 +6,7 @@
 #include "cli/output.h"
 #include "cli/remote_streams.h"
 #include "cli/session.h"
+#include "cli/stream_flags.h"
 
 namespace crisp {
 namespace {
@@ -14,8 +15,7 @@ struct ExecOptions {
   std::string container;
   std::vector<std::string> command;
   int64_t timeout = 0;
-  bool interactive = false;
-  bool terminal = false;
+  StreamFlags flags;
 };
 
 absl::Status ExecAndStream(Session& session, const std::string& container,
@@ -23,22 +23,17 @@ absl::Status ExecAndStream(Session& session, const std::string& container,
   cri::ExecRequest request;
   request.set_container_id(container);
   for (const std::string& word : options.command) request.add_cmd(word);
-  request.set_tty(options.terminal);
-  request.set_stdin(options.interactive);
-  request.set_stdout(true);
-  request.set_stderr(!options.terminal);
+  SetStreams(options.flags, request);
   ASSIGN_OR_RETURN(const auto answer, session.client().Call(request));
-  ASSIGN_OR_RETURN(session.exit_code, RunRemote(answer.url(), {.in = options.interactive,
-                                                               .terminal = options.terminal}));
+  ASSIGN_OR_RETURN(const StreamAddress address, AskAddress(session.client(), answer.url()));
+  ASSIGN_OR_RETURN(session.exit_code, RunRemote(address, options.flags));
   return absl::OkStatus();
 }
 
 absl::Status Exec(Session& session, const ExecOptions& options) {
   ASSIGN_OR_RETURN(const Inventory inventory, Inventory::Ask(session.client()));
   ASSIGN_OR_RETURN(const cri::Container* container, FindContainer(inventory, options.container));
-  if (options.interactive || options.terminal) {
-    return ExecAndStream(session, container->id(), options);
-  }
+  if (options.flags.any()) return ExecAndStream(session, container->id(), options);
   cri::ExecSyncRequest request;
   request.set_container_id(container->id());
   for (const std::string& word : options.command) request.add_cmd(word);
@@ -66,13 +61,11 @@ void AddExec(CLI::App& app, Session& session) {
                  "Run a command in a running container: crisp exec [OPTIONS] CONTAINER COMMAND "
                  "[ARGUMENT...]. Without -i and -t its output is shown when it has ended.",
                  Arguments::kRest);
-  CLI::Option* interactive =
-      command->add_flag("-i,--stdin", options->interactive, "pass standard input on");
-  CLI::Option* terminal = command->add_flag("-t,--tty", options->terminal, "give it a terminal");
+  AddStreamFlags(*command, options->flags);
   command->add_option("--timeout", options->timeout, "seconds after which it is killed; 0: never")
       ->check(CLI::NonNegativeNumber)
-      ->excludes(interactive)
-      ->excludes(terminal);
+      ->excludes("--stdin")
+      ->excludes("--tty");
   command->add_option("container", options->container, "id or name of a container or its pod")
       ->required();
   command->callback([&session, options, command] {

@@ -68,8 +68,8 @@ absl::StatusOr<Listener> Listen(Forward forward) {
 // How many connections are open; the threads share it, as they may outlive the command.
 using Count = std::shared_ptr<std::atomic<int>>;
 
-void Serve(const std::string& url, UniqueFd local, uint16_t port, const Count& open) {
-  const absl::Status status = ForwardSocket(url, std::move(local));
+void Serve(const StreamAddress& address, UniqueFd local, uint16_t port, const Count& open) {
+  const absl::Status status = ForwardSocket(address, std::move(local));
   if (!status.ok()) {
     std::fprintf(stderr, "crisp: port %d: %s\n", port,
                  std::string(FromAbsl(status.message())).c_str());
@@ -77,20 +77,26 @@ void Serve(const std::string& url, UniqueFd local, uint16_t port, const Count& o
   --*open;
 }
 
+absl::StatusOr<StreamAddress> AskForPort(Client& client, const std::string& pod, uint16_t port) {
+  cri::PortForwardRequest request;
+  request.set_pod_sandbox_id(pod);
+  request.add_port(port);
+  ASSIGN_OR_RETURN(const auto answer, client.Call(request));
+  return AskAddress(client, answer.url());
+}
+
 // An error is that of one connection, told to the user; the others go on.
 void Accept(Session& session, const std::string& pod, const Listener& listener, const Count& open) {
   UniqueFd local(accept4(listener.socket.get(), nullptr, nullptr, SOCK_CLOEXEC));
   if (!local.valid()) return;
-  cri::PortForwardRequest request;
-  request.set_pod_sandbox_id(pod);
-  request.add_port(listener.forward.remote);
-  const auto answer = session.client().Call(request);
-  if (!answer.ok()) {
-    std::fprintf(stderr, "crisp: %s\n", std::string(FromAbsl(answer.status().message())).c_str());
+  const uint16_t port = listener.forward.remote;
+  const absl::StatusOr<StreamAddress> address = AskForPort(session.client(), pod, port);
+  if (!address.ok()) {
+    std::fprintf(stderr, "crisp: %s\n", std::string(FromAbsl(address.status().message())).c_str());
     return;
   }
   ++*open;
-  std::thread(Serve, answer->url(), std::move(local), listener.forward.remote, open).detach();
+  std::thread(Serve, *address, std::move(local), port, open).detach();
 }
 
 absl::Status PortForward(Session& session, const PortForwardOptions& options) {

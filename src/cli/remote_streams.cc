@@ -130,9 +130,25 @@ absl::StatusOr<int> ExitCodeIn(std::string_view text) {
   return absl::InternalError(JsonString(status, "message", text));
 }
 
-absl::StatusOr<int> RunRemote(const std::string& url, const RemoteStreams& streams) {
+absl::StatusOr<StreamAddress> AskAddress(Client& client, const std::string& url) {
+  if (!url.starts_with("https://")) return StreamAddress{url, ""};
+  cri::StatusRequest request;
+  request.set_verbose(true);
+  ASSIGN_OR_RETURN(const auto answer, client.Call(request));
+  const auto config = answer.info().find("config");
+  std::string certificate;
+  if (config != answer.info().end()) {
+    ASSIGN_OR_RETURN(const Json facts, ParseJson(config->second, "the daemon's status"));
+    certificate = JsonString(facts, "streamingCertificate");
+  }
+  if (!certificate.empty()) return StreamAddress{url, certificate};
+  return absl::FailedPreconditionError(
+      Cat("the daemon does not say which certificate its streaming server shows at ", url));
+}
+
+absl::StatusOr<int> RunRemote(const StreamAddress& address, const StreamFlags& streams) {
   ASSIGN_OR_RETURN(const std::unique_ptr<WebSocket> socket,
-                   WebSocket::Connect(url, kCommandProtocol));
+                   WebSocket::Connect(address.url, address.certificate, kCommandProtocol));
   CommandSession session(*socket);
   signal(SIGPIPE, SIG_IGN);
   for (const int number : {SIGTERM, SIGHUP, SIGINT, SIGQUIT}) socket->CatchSignal(number);
@@ -199,8 +215,9 @@ class PortSession {
 
 }  // namespace
 
-absl::Status ForwardSocket(const std::string& url, UniqueFd local) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<WebSocket> socket, WebSocket::Connect(url, kPortProtocol));
+absl::Status ForwardSocket(const StreamAddress& address, UniqueFd local) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<WebSocket> socket,
+                   WebSocket::Connect(address.url, address.certificate, kPortProtocol));
   PortSession session(*socket);
   socket->AddPeer(std::move(local));
   session.ReadLocal();

@@ -7,23 +7,28 @@
 
 #include "absl/status/statusor.h"
 #include "base/unique_fd.h"
+#include "cli/client.h"
+#include "cli/stream_flags.h"
 
 namespace crisp {
 
-struct RemoteStreams {
-  bool in = false;
-  bool out = true;
-  bool err = true;
-  bool terminal = false;
+// Where a session is to be had. An https:// URL comes with the SHA-256 (hex) of the certificate
+// that the server there must show.
+struct StreamAddress {
+  std::string url;
+  std::string certificate;
 };
+
+// Adds what the daemon says, over its own socket, of the certificate of its streaming server.
+absl::StatusOr<StreamAddress> AskAddress(Client& client, const std::string& url);
 
 // Until the other side ends: returns its exit code (0 of an attachment), or 128 + n when this
 // program was told to end by signal n. With a terminal, ours is in raw mode meanwhile and its size
 // is passed on. Main thread.
-absl::StatusOr<int> RunRemote(const std::string& url, const RemoteStreams& streams);
+absl::StatusOr<int> RunRemote(const StreamAddress& address, const StreamFlags& flags);
 
 // Until either side ends. Any thread.
-absl::Status ForwardSocket(const std::string& url, UniqueFd socket);
+absl::Status ForwardSocket(const StreamAddress& address, UniqueFd socket);
 
 // The exit code in the metav1.Status that ends a session; its message as an error if it tells of
 // none.

@@ -5,11 +5,13 @@
 #include "base/file.h"
 #include "base/id.h"
 #include "base/status.h"
+#include "cli/attach.h"
 #include "cli/follow.h"
 #include "cli/output.h"
 #include "cli/run_arguments.h"
 #include "cli/run_logs.h"
 #include "cli/session.h"
+#include "cli/stream_flags.h"
 #include "cli/transfer.h"
 
 namespace crisp {
@@ -29,9 +31,12 @@ struct RunOptions {
   std::vector<std::string> volumes;
   bool host_network = false;
   bool privileged = false;
+  StreamFlags flags;
   bool detach = false;
   bool follow = false;
   bool remove = false;
+
+  bool attach() const { return flags.any() && !detach; }
 };
 
 absl::Status EnsureImage(Session& session, const std::string& image) {
@@ -94,6 +99,10 @@ absl::StatusOr<cri::ContainerConfig> ContainerConfig(const RunOptions& options,
   for (const std::string& argument : options.arguments) out.add_args(argument);
   out.set_working_dir(options.working_dir);
   out.set_log_path(options.name + ".log");
+  out.set_tty(options.flags.terminal);
+  // For one session, ours, which then gets what is written until it is there.
+  out.set_stdin(options.flags.in || options.attach());
+  out.set_stdin_once(options.attach());
   *out.mutable_labels() = pod.labels();
   (*out.mutable_labels())["io.kubernetes.container.name"] = options.name;
   for (const std::string& each : options.environment) {
@@ -180,6 +189,24 @@ absl::Status Follow(Session& session, const Started& started, const std::string&
   return absl::OkStatus();
 }
 
+bool HasExited(Client& client, const std::string& container_id) {
+  cri::ContainerStatusRequest request;
+  request.set_container_id(container_id);
+  const auto answer = client.Call(request);
+  return answer.ok() && answer->status().state() == cri::CONTAINER_EXITED;
+}
+
+// Joins our streams with the container's; of one that had ended before, its log tells all.
+absl::Status Attach(Session& session, const Started& started, const StreamFlags& flags,
+                    const std::string& log_path) {
+  const absl::StatusOr<int> code = AttachTo(session.client(), started.container_id, flags);
+  if (!code.ok() && HasExited(session.client(), started.container_id))
+    return Follow(session, started, log_path);
+  RETURN_IF_ERROR(code.status());
+  session.exit_code = *code;
+  return absl::OkStatus();
+}
+
 absl::Status Run(Session& session, RunOptions options) {
   if (options.name.empty()) options.name = NameFromImage(options.image);
   RETURN_IF_ERROR(EnsureImage(session, options.image));
@@ -187,9 +214,11 @@ absl::Status Run(Session& session, RunOptions options) {
   ASSIGN_OR_RETURN(const cri::PodSandboxConfig pod, PodConfig(options, logs_root));
   ASSIGN_OR_RETURN(const cri::ContainerConfig container, ContainerConfig(options, pod));
   ASSIGN_OR_RETURN(const Started started, Start(session.client(), pod, container));
-  if (!options.follow && !options.remove) return ShowStarted(session, started, options.name);
-  const absl::Status status =
-      Follow(session, started, JoinPath(pod.log_directory(), container.log_path()));
+  if (!options.attach() && !options.follow && !options.remove)
+    return ShowStarted(session, started, options.name);
+  const std::string log_path = JoinPath(pod.log_directory(), container.log_path());
+  const absl::Status status = options.attach() ? Attach(session, started, options.flags, log_path)
+                                               : Follow(session, started, log_path);
   if (options.remove) RemovePod(session.client(), started.pod_id, pod.log_directory());
   return status;
 }
@@ -200,7 +229,8 @@ void AddRun(CLI::App& app, Session& session) {
   auto options = std::make_shared<RunOptions>();
   CLI::App* command = AddCommand(app, session, "run",
                                  "Run a container in a pod of its own: crisp run [OPTIONS] IMAGE "
-                                 "[ARGUMENT...]. The image is pulled if it is not here.",
+                                 "[ARGUMENT...]. The image is pulled if it is not here. With -i or "
+                                 "-t crisp stays until it ends, and exits with its code.",
                                  Arguments::kRest);
   command->add_option("-n,--name", options->name, "name of pod and container [made from IMAGE's]");
   command->add_option("--namespace", options->ns, "the pod's namespace")->capture_default_str();
@@ -222,13 +252,16 @@ void AddRun(CLI::App& app, Session& session) {
   command->add_flag("--host-network", options->host_network, "the node's network, no own one");
   command->add_flag("--privileged", options->privileged,
                     "all capabilities and devices of the node, no protection");
-  CLI::Option* detach =
-      command->add_flag("-d,--detach", options->detach, "only start it (the default)");
+  AddStreamFlags(*command, options->flags);
+  CLI::Option* detach = command->add_flag(
+      "-d,--detach", options->detach, "only start it (the default without -i, -t, -f and --rm)");
   command
       ->add_flag("-f,--follow", options->follow,
                  "show the output until the container exits, and exit with its code")
       ->excludes(detach);
-  command->add_flag("--rm", options->remove, "--follow, then remove the pod")->excludes(detach);
+  command
+      ->add_flag("--rm", options->remove, "--follow, unless -i or -t is given, then remove the pod")
+      ->excludes(detach);
   command->add_option("image", options->image, "name or id of an image")->required();
   command->callback([&session, options, command] {
     options->arguments = RestOf(*command);

@@ -15,6 +15,7 @@
 #include <deque>
 
 #include "base/status.h"
+#include "cli/client_socket.h"
 
 namespace crisp {
 namespace {
@@ -30,27 +31,24 @@ constexpr size_t kMaxMessageBytes = 4 << 20;
 struct Url {
   std::string authority;  // host and port as in the URL
   std::string host, port, path;
+  bool tls = false;
 };
 
 absl::StatusOr<Url> ParseUrl(const std::string& text) {
-  const std::string_view scheme = "http://";
-  if (text.starts_with("https://")) {
-    return absl::UnimplementedError(
-        Cat("the daemon serves streams with TLS at ", text,
-            ", which crisp does not speak; turn TLS off or use crictl or kubectl"));
-  }
+  Url url;
+  url.tls = text.starts_with("https://");
+  const std::string_view scheme = url.tls ? "https://" : "http://";
   const size_t slash = text.find('/', scheme.size());
   if (!text.starts_with(scheme) || slash == std::string::npos) {
     return absl::InternalError(Cat("the daemon's streaming URL is none: \"", text, "\""));
   }
-  Url url;
   url.path = text.substr(slash);
   const std::string address = text.substr(scheme.size(), slash - scheme.size());
   url.authority = address;
   const size_t colon = address.rfind(':');
   const bool has_port = colon != std::string::npos && address.find(']', colon) == std::string::npos;
   url.host = has_port ? address.substr(0, colon) : address;
-  url.port = has_port ? address.substr(colon + 1) : "80";
+  url.port = has_port ? address.substr(colon + 1) : url.tls ? "443" : "80";
   if (url.host.size() > 2 && url.host.front() == '[') {
     url.host = url.host.substr(1, url.host.size() - 2);
   }
@@ -66,7 +64,7 @@ struct WebSocket::Parts {
   };
 
   asio::io_context io{1};
-  beast::websocket::stream<tcp::socket> socket{io};
+  beast::websocket::stream<ClientSocket> socket{io};
   asio::signal_set signals{io};
   asio::steady_timer timer{io};
   beast::flat_buffer incoming;
@@ -91,11 +89,14 @@ WebSocket::WebSocket(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 WebSocket::~WebSocket() = default;
 
 absl::StatusOr<std::unique_ptr<WebSocket>> WebSocket::Connect(const std::string& text,
+                                                              const std::string& certificate,
                                                               const std::string& protocol) {
   ASSIGN_OR_RETURN(const Url url, ParseUrl(text));
   try {
     auto parts = std::make_unique<Parts>();
     RETURN_IF_ERROR(parts->Dial(url));
+    // Before the URL's token is shown to anybody.
+    if (url.tls) RETURN_IF_ERROR(parts->socket.next_layer().StartTls(certificate));
     RETURN_IF_ERROR(parts->Upgrade(url, protocol));
     return std::unique_ptr<WebSocket>(new WebSocket(std::move(parts)));
   } catch (const std::exception& error) {  // out of descriptors or memory
@@ -107,7 +108,7 @@ absl::Status WebSocket::Parts::Dial(const Url& url) {
   error_code error;
   tcp::resolver resolver(io);
   const auto addresses = resolver.resolve(url.host, url.port, error);
-  tcp::socket& tcp_socket = socket.next_layer();
+  tcp::socket& tcp_socket = socket.next_layer().next_layer();
   if (!error) {
     for (const auto& address : addresses) {
       tcp_socket.close(error);
@@ -168,7 +169,8 @@ void WebSocket::ReadNext() {
   Parts& parts = *parts_;
   parts.incoming.consume(parts.incoming.size());
   parts.socket.async_read(parts.incoming, [this, &parts](error_code error, size_t size) {
-    if (error == beast::websocket::error::closed || error == asio::error::eof) {
+    if (error == beast::websocket::error::closed || error == asio::error::eof ||
+        error == asio::ssl::error::stream_truncated) {
       return Stop(absl::OkStatus());
     }
     if (error) {

@@ -24,8 +24,10 @@ class WebSocket {
     std::function<void(int number)> signal;
   };
 
-  // Only http:// URLs. NotFound: the URL has been used or is too old.
+  // certificate: of an https:// URL, the SHA-256 (hex) of what the server must show. NotFound: the
+  // URL has been used or is too old.
   static absl::StatusOr<std::unique_ptr<WebSocket>> Connect(const std::string& url,
+                                                            const std::string& certificate,
                                                             const std::string& protocol);
   ~WebSocket();
 

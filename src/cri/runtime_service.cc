@@ -6,6 +6,7 @@
 #include "cri/runtime_status.h"
 #include "network/network_choice.h"
 #include "pod/runtime.h"
+#include "stream/stream_url.h"
 
 namespace crisp {
 namespace {
@@ -29,7 +30,10 @@ class RuntimeService final : public v1::RuntimeService::Service {
                          .network = networks_.Ready(),
                          .handlers = HandlersOf(runtime_.Handlers()),
                          .user_namespaces = runtime_.Handlers().native().user_namespaces};
-    if (request->verbose()) health.facts = runtime_.Facts();
+    if (request->verbose()) {
+      health.facts = runtime_.Facts();
+      health.facts["streamingCertificate"] = urls_.certificate_sha256();
+    }
     *response = StatusAnswer(health, request->verbose());
     return grpc::Status::OK;
   }

@@ -122,6 +122,10 @@ void StreamServer::Stop() {
 
 const std::string& StreamServer::base_url() const { return parts_->base_url; }
 
+std::string StreamServer::certificate_sha256() const {
+  return parts_->tls == nullptr ? "" : parts_->tls->Sha256();
+}
+
 absl::StatusOr<std::string> StreamServer::ForExec(CommandRequest request) {
   ASSIGN_OR_RETURN(const std::string token, parts_->tickets.Issue(ExecTicket{std::move(request)}));
   return Cat(parts_->base_url, "/exec/", token);

@@ -42,6 +42,7 @@ class StreamServer final : public StreamUrls {
   absl::StatusOr<std::string> ForAttach(CommandRequest request) override;
   absl::StatusOr<std::string> ForPortForward(std::string pod_id,
                                              std::vector<uint16_t> ports) override;
+  std::string certificate_sha256() const override;
 
   // What the URLs begin with: "http://127.0.0.1:41234". A server on a wildcard address names
   // loopback, for whoever holds a URL is on this node.

@@ -158,6 +158,7 @@ class TlsTest : public ServerTest {
 TEST_F(TlsTest, EveryProtocolGoesThroughTls) {
   Start({.tls_cert = cert_, .tls_key = key_});
   EXPECT_THAT(server_->base_url(), StartsWith("https://127.0.0.1:"));
+  EXPECT_EQ(server_->certificate_sha256().size(), 64u);
   EXPECT_EQ(Hello(*server_->ForExec(kEcho)), "hello\n");
   EXPECT_EQ(WebSocketClient(*server_->ForExec(kEcho), "v4.channel.k8s.io").ReadAll()[1], "hello\n");
   CommandRequest much = kEcho;

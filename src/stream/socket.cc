@@ -7,6 +7,7 @@
 #include <cstring>
 #include <optional>
 
+#include "base/id.h"
 #include "base/status.h"
 #include "stream/asio.h"
 
@@ -71,6 +72,16 @@ absl::StatusOr<std::unique_ptr<TlsContext>> TlsContext::Load(const std::string& 
         Cat("use the streaming server's key ", key_file, ": ", error.message()));
   }
   return std::unique_ptr<TlsContext>(new TlsContext(std::move(parts)));
+}
+
+std::string TlsContext::Sha256() const {
+  const X509* certificate = ::SSL_CTX_get0_certificate(parts_->context.native_handle());
+  std::string digest(EVP_MAX_MD_SIZE, '\0');
+  unsigned size = 0;
+  auto* bytes = reinterpret_cast<unsigned char*>(digest.data());
+  if (certificate == nullptr || ::X509_digest(certificate, ::EVP_sha256(), bytes, &size) != 1)
+    return "";
+  return Hex(std::string_view(digest).substr(0, size));
 }
 
 struct Socket::Parts {

@@ -36,6 +36,8 @@ class TlsContext {
   static absl::StatusOr<std::unique_ptr<TlsContext>> Load(const std::string& cert_file,
                                                           const std::string& key_file);
   ~TlsContext();
+  // Of the server's own certificate, in hex.
+  std::string Sha256() const;
   struct Parts;
   Parts& parts() { return *parts_; }
 

@@ -21,6 +21,8 @@ class StreamUrls {
   // ports may be empty: then any is allowed.
   virtual absl::StatusOr<std::string> ForPortForward(std::string pod_id,
                                                      std::vector<uint16_t> ports) = 0;
+  // SHA-256 of the certificate that the server behind the URLs shows, in hex; empty without TLS.
+  virtual std::string certificate_sha256() const { return ""; }
 };
 
 }  // namespace crisp

@@ -9,7 +9,9 @@
 #include <thread>
 
 #include "absl/strings/match.h"
+#include "base/file.h"
 #include "base/text.h"
+#include "registry/test_certificates.h"
 #include "test/integration/crisp_session.h"
 #include "test/integration/node_test.h"
 
@@ -264,6 +266,85 @@ TEST_F(Streaming, VerbsCheckTheirArguments) {
   EXPECT_EQ(exec("verbs"), 0);
   EXPECT_THAT(cri().StopContainer(id, 0), IsOk());
   EXPECT_NE(exec("verbs"), 0);
+}
+
+TEST_F(Streaming, ARunWithATerminalIsOneSession) {
+  const auto session =
+      Crisp({"run", "-it", "--rm", "--name", "shell", kBusybox, "sh"}, Input::kTerminal);
+  session->ReadUntil("# ");  // the prompt, which comes before crisp does
+  EXPECT_FALSE(session->terminal_restored());
+  session->Say("echo $((6 * 7))\n");
+  session->ReadUntil("42\r\n");
+  session->Say("exit 6\n");
+  EXPECT_EQ(session->Wait(), 6);
+  EXPECT_TRUE(session->terminal_restored());
+  EXPECT_THAT(Must(cri().ListPods()), testing::IsEmpty());
+}
+
+TEST_F(Streaming, ARunPassesItsInputOn) {
+  const auto session = Crisp({"run", "-i", "--rm", "--name", "filter", kBusybox, "sh", "-c",
+                              "echo first; echo oops >&2; cat; exit 8"});
+  session->ReadUntil("first\n");
+  session->Say("second\n");
+  session->EndInput();
+  EXPECT_EQ(session->ReadAll(), "second\n");
+  EXPECT_EQ(session->ReadErrors(), "oops\n");
+  EXPECT_EQ(session->Wait(), 8);
+  EXPECT_THAT(Must(cri().ListPods()), testing::IsEmpty());
+}
+
+TEST_F(Streaming, ARunThatEndsBeforeItIsAttachedToIsShownWhole) {
+  for (int i = 0; i < 5; ++i) {
+    const auto session =
+        Crisp({"run", "-i", "--rm", kBusybox, "sh", "-c", "echo out; echo err >&2; exit 3"});
+    EXPECT_EQ(session->ReadAll(), "out\n");
+    EXPECT_EQ(session->ReadErrors(), "err\n");
+    EXPECT_EQ(session->Wait(), 3);
+  }
+  EXPECT_EQ(Crisp({"run", "-t", "--name", "stays", kBusybox, "false"})->Wait(), 1);
+  EXPECT_THAT(Must(cri().ListPods()), testing::SizeIs(1));
+  // In the background, to be attached to later.
+  const auto detached = Crisp({"run", "-d", "-i", "--name", "later", kBusybox, "cat"});
+  EXPECT_EQ(detached->Wait(), 0);
+  const auto session = Crisp({"attach", "-i", "later"});
+  session->Say("hello\n");
+  EXPECT_EQ(session->ReadUntil("\n"), "hello\n");
+}
+
+class StreamingTls : public Streaming {
+ protected:
+  std::string ExtraConfig() override {
+    const std::string certs = folder() / "certs";
+    EXPECT_TRUE(MakeFolders(certs).ok());
+    const TestCertificate server =
+        TestAuthority(certs, "authority").SignServer("server", "127.0.0.1");
+    return Cat("[streaming]\ntls_cert = \"", server.cert_file, "\"\ntls_key = \"", server.key_file,
+               "\"\n");
+  }
+};
+
+TEST_F(StreamingTls, TheToolSpeaksItToo) {
+  const Pod pod = RunPod("secret");
+  const std::string id = StartReader(pod, "main", "while read x; do echo \"<$x>\"; done");
+  v1::ExecRequest request;
+  request.set_container_id(id);
+  request.add_cmd("true");
+  request.set_stdout(true);
+  EXPECT_THAT(Must(cri().Call(&CriClient::RuntimeStub::Exec, request)).url(),
+              testing::StartsWith("https://"));
+  const auto exec = Crisp({"exec", "-i", "secret", "sh", "-c", "cat; exit 5"});
+  exec->Say("one\n");
+  exec->EndInput();
+  EXPECT_EQ(exec->ReadAll(), "one\n");
+  EXPECT_EQ(exec->Wait(), 5);
+  const auto attach = Crisp({"attach", "-i", "secret"});
+  attach->Say("two\n");
+  EXPECT_THAT(attach->ReadUntil("two>\n"), EndsWith("<two>\n"));
+  Start(pod, "server", Shell("trap 'exit 0' TERM; while :; do echo hello | nc -l -p 8080; done"));
+  const auto forward = Crisp({"port-forward", "secret", ":8080"});
+  const int port = LocalPort(*forward);
+  std::string text;
+  EXPECT_TRUE(WaitUntil([&] { return (text = ReadToEnd(Dial(port))) == "hello\n"; })) << text;
 }
 
 }  // namespace
