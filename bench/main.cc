@@ -1,5 +1,4 @@
-// cri-bench: measures CRI endpoints. Several endpoints take turns round by round, and so does the
-// yardstick (`crun run` of a static program), so that all of them see the same machine.
+// cri-bench: measures CRI endpoints.
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -7,121 +6,22 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <memory>
-#include <optional>
 #include <string>
-#include <vector>
 
-#include "absl/strings/match.h"
 #include "base/file.h"
-#include "base/status.h"
+#include "bench/bench.h"
+#include "bench/figures.h"
 #include "bench/report.h"
-#include "bench/target.h"
-#include "bench/yardstick.h"
 
 namespace crisp {
 namespace {
 
-struct BenchOptions {
-  std::vector<std::string> endpoints;
-  TargetOptions target;
-  int rounds = 40;
-  int warm_up = 3;
-  int burst = 20;
-  int bursts = 3;
-  int pods = 50;
-  int reads = 200;
-  double idle_seconds = 5;
-  std::string pull;
-  int pulls = 5;
-  std::string crun = "/usr/bin/crun";
+struct Output {
+  bool figures = false;
   std::string json_path;
 };
 
-// The name before "=", or the endpoint's own path.
-TargetOptions NamedTarget(TargetOptions options, const std::string& argument) {
-  const size_t equals = argument.find('=');
-  const bool named = equals != std::string::npos && argument.find('/') > equals;
-  options.endpoint = named ? argument.substr(equals + 1) : argument;
-  options.name = named ? argument.substr(0, equals) : BaseName(argument);
-  if (absl::StartsWith(options.endpoint, "/")) options.endpoint = "unix://" + options.endpoint;
-  return options;
-}
-
-void Progress(const std::string& text) { std::fprintf(stderr, "cri-bench: %s\n", text.c_str()); }
-
-class Bench {
- public:
-  explicit Bench(BenchOptions options) : options_(std::move(options)) {
-    for (const std::string& argument : options_.endpoints)
-      targets_.push_back(std::make_unique<Target>(NamedTarget(options_.target, argument)));
-  }
-
-  absl::Status Run() {
-    for (auto& target : targets_) RETURN_IF_ERROR(Annotate(target->Prepare(), target->name()));
-    RETURN_IF_ERROR(PrepareYardstick());
-    RETURN_IF_ERROR(Rounds());
-    RETURN_IF_ERROR(Turns("pull", options_.pull.empty() ? 0 : options_.pulls,
-                          [&](Target& target) { return target.PullOnce(options_.pull); }));
-    RETURN_IF_ERROR(Turns("burst", options_.burst > 0 ? options_.bursts : 0,
-                          [&](Target& target) { return target.Burst(options_.burst); }));
-    return Turns("pods that stay", options_.pods > 0 ? 1 : 0, [&](Target& target) {
-      return target.Density(options_.pods, options_.reads, absl::Seconds(options_.idle_seconds));
-    });
-  }
-
-  bool HasSamples() const { return !targets_[0]->samples().Summaries().empty(); }
-
-  nlohmann::json Result() {
-    std::vector<Target*> targets;
-    for (auto& target : targets_) targets.push_back(target.get());
-    return Report(targets, yardstick_samples_);
-  }
-
- private:
-  absl::Status PrepareYardstick() {
-    if (options_.crun.empty()) return absl::OkStatus();
-    const std::string program =
-        std::filesystem::read_symlink("/proc/self/exe").parent_path() / "static-true";
-    auto yardstick = Yardstick::Prepare(options_.crun, program);
-    if (absl::IsNotFound(yardstick.status())) {
-      Progress(Cat("no yardstick: ", yardstick.status().message()));
-      return absl::OkStatus();
-    }
-    RETURN_IF_ERROR(yardstick.status());
-    yardstick_.emplace(*std::move(yardstick));
-    return absl::OkStatus();
-  }
-
-  absl::Status Rounds() {
-    Progress(Cat(options_.warm_up, " + ", options_.rounds, " rounds"));
-    for (int round = -options_.warm_up; round < options_.rounds; ++round) {
-      for (auto& target : targets_)
-        RETURN_IF_ERROR(Annotate(target->Round(round >= 0), target->name()));
-      if (!yardstick_.has_value()) continue;
-      ASSIGN_OR_RETURN(const absl::Duration took, yardstick_->Measure());
-      if (round >= 0) yardstick_samples_.Add("yardstick", took);
-    }
-    return absl::OkStatus();
-  }
-
-  template <typename Work>
-  absl::Status Turns(const std::string& what, int turns, Work&& work) {
-    for (int turn = 0; turn < turns; ++turn) {
-      Progress(Cat(what, ", ", turn + 1, " of ", turns));
-      for (auto& target : targets_)
-        RETURN_IF_ERROR(Annotate(work(*target), Cat(target->name(), ": ", what)));
-    }
-    return absl::OkStatus();
-  }
-
-  const BenchOptions options_;
-  std::vector<std::unique_ptr<Target>> targets_;
-  std::optional<Yardstick> yardstick_;
-  Samples yardstick_samples_;
-};
-
-void AddOptions(CLI::App& app, BenchOptions& options) {
+void AddOptions(CLI::App& app, BenchOptions& options, Output& output) {
   app.add_option("endpoint", options.endpoints,
                  "NAME=unix:///path/of.sock; several are measured in turn")
       ->required();
@@ -133,13 +33,26 @@ void AddOptions(CLI::App& app, BenchOptions& options) {
       ->capture_default_str();
   app.add_option("--burst", options.burst, "pods started at once; 0: none")->capture_default_str();
   app.add_option("--bursts", options.bursts, "how often")->capture_default_str();
-  app.add_option("--pods", options.pods, "pods that stay while reads and memory are measured")
+  app.add_option("--pods", options.pods,
+                 "pods that stay while reads and memory are measured; such as 50,500")
+      ->delimiter(',')
       ->capture_default_str();
   app.add_option("--reads", options.reads, "calls of each read")->capture_default_str();
   app.add_option("--idle", options.idle_seconds, "seconds to watch the idle daemon")
       ->capture_default_str();
   app.add_option("--pull", options.pull, "image to remove and pull, timed");
   app.add_option("--pulls", options.pulls, "how often")->capture_default_str();
+  app.add_option("--probe-seconds", options.probe_seconds, "how long to probe; 0: not at all")
+      ->capture_default_str();
+  app.add_option("--probes", options.probes_per_second, "exec probes a second")
+      ->capture_default_str();
+  app.add_option("--callers", options.callers, "who exec at once; 0: nobody")
+      ->capture_default_str();
+  app.add_option("--calls", options.calls_each, "execs of each of them")->capture_default_str();
+  app.add_option("--events", options.events, "exits whose event is waited for")
+      ->capture_default_str();
+  app.add_option("--stream-mib", options.stream_mib, "to be sent through each kind of stream")
+      ->capture_default_str();
   app.add_option("--crun", options.crun, "crun for the yardstick; empty: no yardstick")
       ->capture_default_str();
   app.add_option("--helpers", options.target.helper_names, "names of the processes that serve pods")
@@ -148,16 +61,35 @@ void AddOptions(CLI::App& app, BenchOptions& options) {
   app.add_option("--cgroup-parent", options.target.cgroup_parent, "cgroup parent of the pods");
   app.add_option("--handler", options.target.runtime_handler, "runtime handler");
   app.add_flag("--host-network", options.target.host_network, "pods share the host's network");
-  app.add_option("--json", options.json_path, "also write the report here");
+  app.add_option("--json", output.json_path, "also write the report here");
+  app.add_flag("--figures", output.figures,
+               "all that crisp has an aim for, and how the first endpoint stands to it");
+}
+
+// Unless they were set by hand.
+void AskForFigures(const CLI::App& app, BenchOptions& options) {
+  const auto set = [&](const char* option, auto& place, auto value) {
+    if (app.count(option) == 0) place = value;
+  };
+  set("--pods", options.pods, std::vector<int>{50, 500});
+  set("--probe-seconds", options.probe_seconds, 60.0);
+  set("--callers", options.callers, 8);
+  set("--events", options.events, 50);
+  set("--stream-mib", options.stream_mib, size_t{1024});
 }
 
 int Main(int argc, char** argv) {
   BenchOptions options;
+  Output output;
   options.target.image = "registry.k8s.io/e2e-test-images/busybox:1.29-2";
   options.target.helper_names = {"crisp-monitor", "containerd-shim", "conmon", "pause"};
-  CLI::App app("Measures CRI endpoints: latency of every verb, bursts, reads, memory, pulls.");
-  AddOptions(app, options);
+  options.target.program_folder = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  CLI::App app(
+      "Measures CRI endpoints: latency of every verb, bursts, reads, memory, pulls, execs "
+      "under load, events, streams.");
+  AddOptions(app, options, output);
   CLI11_PARSE(app, argc, argv);
+  if (output.figures) AskForFigures(app, options);
 
   char log_folder[] = "/tmp/cri-bench-logs-XXXXXX";
   if (mkdtemp(log_folder) == nullptr) {
@@ -167,15 +99,15 @@ int Main(int argc, char** argv) {
   options.target.log_folder = log_folder;
   Bench bench(options);
   const absl::Status status = bench.Run();
-  const nlohmann::json result = bench.Result();
+  nlohmann::json result = bench.Result();
+  if (output.figures) result["figures"] = Figures(result);
   (void)RemoveTree(log_folder);
   if (status.ok() || bench.HasSamples()) std::fputs(Table(result).c_str(), stdout);
-  if (!options.json_path.empty()) std::ofstream(options.json_path) << result.dump(2) << "\n";
-  if (!status.ok()) {
-    std::fprintf(stderr, "cri-bench: %s\n", status.ToString().c_str());
-    return 1;
-  }
-  return 0;
+  if (output.figures) std::fputs(FigureTable(result["figures"]).c_str(), stdout);
+  if (!output.json_path.empty()) std::ofstream(output.json_path) << result.dump(2) << "\n";
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "cri-bench: %s\n", status.ToString().c_str());
+  return 1;
 }
 
 }  // namespace

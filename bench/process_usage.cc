@@ -82,6 +82,15 @@ absl::StatusOr<absl::Duration> ProcessorTimeOf(pid_t pid) {
   return FromTicks(user + system + children_user + children_system);
 }
 
+size_t DescriptorsOf(pid_t pid) {
+  DIR* folder = opendir(Cat("/proc/", pid, "/fd").c_str());
+  if (folder == nullptr) return 0;
+  size_t count = 0;
+  while (const dirent* entry = readdir(folder)) count += entry->d_name[0] != '.';
+  closedir(folder);
+  return count;
+}
+
 absl::Duration MachineBusyTime() {
   std::ifstream stat("/proc/stat");
   std::string label;

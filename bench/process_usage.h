@@ -28,6 +28,9 @@ absl::StatusOr<MemoryUse> MemoryOf(pid_t pid);
 // User and system time of the process and of its children that it has waited for.
 absl::StatusOr<absl::Duration> ProcessorTimeOf(pid_t pid);
 
+// How many descriptors it has open; 0 if that cannot be told.
+size_t DescriptorsOf(pid_t pid);
+
 // Time that all processors together were busy since boot, that of virtual neighbours excluded.
 absl::Duration MachineBusyTime();
 

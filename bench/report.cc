@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
+#include <set>
 #include <thread>
 
 #include "absl/strings/str_format.h"
@@ -35,7 +37,7 @@ std::string Cell(const json& summary) {
 }
 
 std::string Row(const std::string& name, const std::vector<std::string>& cells) {
-  std::string row = absl::StrFormat("%-28s", name);
+  std::string row = absl::StrFormat("%-36s", name);
   for (const std::string& cell : cells) absl::StrAppendFormat(&row, "  %-30s", cell);
   while (row.back() == ' ') row.pop_back();
   return row + "\n";
@@ -60,26 +62,63 @@ std::string LatencyCell(const json& target, const std::string& name) {
   return "-";
 }
 
-std::string MemoryRows(const json& targets) {
+// The entry of a target's fact "memory" for so many pods.
+json DensityOf(const json& target, int pods) {
+  for (const json& entry : target["facts"].value("memory", json::array()))
+    if (entry["pods"] == pods) return entry;
+  return json::object();
+}
+
+std::string MemoryRows(const json& targets, int pods) {
   std::vector<std::string> daemon, after_reads, per_pod, idle;
+  const auto mib = [](const json& memory, const char* what) {
+    const int64_t kib = memory.value(what, json::object()).value("pss_kib", int64_t{0});
+    return absl::StrFormat("%.1f MiB", static_cast<double>(kib) / 1024);
+  };
   for (const json& target : targets) {
-    const json memory = target["facts"].value("memory", json::object());
-    if (!memory.contains("pods")) {
+    const json memory = DensityOf(target, pods);
+    if (memory.empty()) {
       for (auto* row : {&daemon, &after_reads, &per_pod, &idle}) row->push_back("-");
       continue;
     }
-    const int64_t kib = memory.value("daemon", json::object()).value("pss_kib", int64_t{0});
-    daemon.push_back(absl::StrFormat("%.1f MiB (%d pods)", static_cast<double>(kib) / 1024,
-                                     memory["pods"].get<int>()));
-    const int64_t after =
-        memory.value("daemon_after_reads", json::object()).value("pss_kib", int64_t{0});
-    after_reads.push_back(absl::StrFormat("%.1f MiB", static_cast<double>(after) / 1024));
+    daemon.push_back(mib(memory, "daemon"));
+    after_reads.push_back(mib(memory, "daemon_after_reads"));
     per_pod.push_back(absl::StrFormat("%.0f KiB", memory["pss_kib_per_pod"].get<double>()));
-    idle.push_back(
-        absl::StrFormat("%.2f %%", target["facts"]["idle"].value("processor_percent", 0.0)));
+    idle.push_back(absl::StrFormat("%.2f %%", memory.value("idle_processor_percent", 0.0)));
   }
-  return Row("PSS of the daemon", daemon) + Row("PSS of the daemon after reads", after_reads) +
-         Row("PSS of helpers per pod", per_pod) + Row("processor when idle", idle);
+  const std::string with = Cat(", ", pods, " pods");
+  return Row("PSS of the daemon" + with, daemon) + Row("  after reads", after_reads) +
+         Row("  of helpers per pod", per_pod) + Row("  processor when idle", idle);
+}
+
+std::string LoadRows(const json& targets) {
+  std::vector<std::string> rate, processor, shared, spread;
+  std::map<std::string, std::vector<std::string>> streams;
+  for (const json& target : targets) {
+    const json all = target["facts"].value("streams", json::object());
+    for (const auto& [name, stream] : all.items()) streams[name];
+  }
+  const auto number = [](const json& from, const char* name, const char* unit) {
+    return from.contains(name) ? absl::StrFormat("%.0f %s", from[name].get<double>(), unit) : "-";
+  };
+  for (const json& target : targets) {
+    const json& facts = target["facts"];
+    const json probes = facts.value("probes", json::object());
+    rate.push_back(number(probes, "per_second", "/s"));
+    processor.push_back(number(probes, "processor_percent", "%"));
+    const json execs = facts.value("parallel_execs", json::object());
+    shared.push_back(number(execs, "per_second_one_container", "/s"));
+    spread.push_back(number(execs, "per_second_each_its_own", "/s"));
+    for (auto& [name, row] : streams) {
+      const json stream = facts.value("streams", json::object()).value(name, json::object());
+      row.push_back(stream.value("error", number(stream, "mb_per_second", "MB/s")));
+    }
+  }
+  std::string text = Row("exec probes", rate) + Row("  processor", processor) +
+                     Row("execs at once, one container", shared) +
+                     Row("  in a container each", spread);
+  for (const auto& [name, row] : streams) text += Row(name, row);
+  return text;
 }
 
 }  // namespace
@@ -122,7 +161,13 @@ std::string Table(const json& report) {
     for (const json& target : targets) cells.push_back(LatencyCell(target, name));
     text += Row(name, cells);
   }
-  return text + MemoryRows(targets);
+  std::set<int> densities;
+  for (const json& target : targets) {
+    for (const json& entry : target["facts"].value("memory", json::array()))
+      densities.insert(entry["pods"].get<int>());
+  }
+  for (const int pods : densities) text += MemoryRows(targets, pods);
+  return text + LoadRows(targets);
 }
 
 }  // namespace crisp

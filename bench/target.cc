@@ -15,16 +15,6 @@ namespace v1 = runtime::v1;
 
 namespace {
 
-// Runs a verb and keeps its duration if it succeeded.
-template <typename Work>
-auto Measure(Samples& samples, const std::string& name, Work&& work) {
-  const absl::Time start = absl::Now();
-  auto result = work();
-  const absl::Duration took = absl::Now() - start;
-  if (result.ok()) samples.Add(name, took);
-  return result;
-}
-
 std::string SocketPath(const std::string& endpoint) {
   return std::string(absl::StripPrefix(absl::StripPrefix(endpoint, "unix://"), "unix:"));
 }
@@ -65,28 +55,41 @@ v1::PodSandboxConfig Target::PodConfig() {
   return config;
 }
 
-v1::ContainerConfig Target::ContainerConfig() const {
+v1::ContainerConfig Target::ContainerConfig(const std::string& name,
+                                            const std::vector<std::string>& command) const {
   v1::ContainerConfig config;
-  config.mutable_metadata()->set_name("main");
+  config.mutable_metadata()->set_name(name);
   config.mutable_image()->set_image(options_.image);
-  config.mutable_command()->Add(options_.command.begin(), options_.command.end());
-  config.set_log_path("main.log");
+  config.mutable_command()->Add(command.begin(), command.end());
+  config.set_log_path(name + ".log");
   auto* namespaces =
       config.mutable_linux()->mutable_security_context()->mutable_namespace_options();
   namespaces->set_pid(v1::CONTAINER);
   if (options_.host_network) namespaces->set_network(v1::NODE);
+  if (command.empty() || command[0] != kPeer) return config;
+  v1::Mount& mount = *config.add_mounts();
+  mount.set_host_path(options_.program_folder);
+  mount.set_container_path(FolderOf(kPeer));
+  mount.set_readonly(true);
   return config;
 }
 
-absl::StatusOr<Target::Pod> Target::Start(Samples& samples, const std::string& prefix) {
-  const v1::PodSandboxConfig config = PodConfig();
+std::string Target::LogPath(const Pod& pod, const std::string& container) const {
+  return JoinPath(pod.config.log_directory(), container + ".log");
+}
+
+absl::StatusOr<Target::Pod> Target::Start(Samples& samples, const std::string& prefix,
+                                          const v1::PodSandboxConfig& config,
+                                          const std::vector<std::string>& command) {
+  const v1::ContainerConfig container = ContainerConfig("main", command);
   const absl::Time start = absl::Now();
   Pod pod;
+  pod.config = config;
   ASSIGN_OR_RETURN(pod.id, Measure(samples, prefix + "RunPodSandbox", [&] {
                      return client_.RunPod(config, options_.runtime_handler);
                    }));
   ASSIGN_OR_RETURN(pod.container, Measure(samples, prefix + "CreateContainer", [&] {
-                     return client_.CreateContainer(pod.id, ContainerConfig(), config);
+                     return client_.CreateContainer(pod.id, container, config);
                    }));
   RETURN_IF_ERROR(Measure(samples, prefix + "StartContainer",
                           [&] { return client_.StartContainer(pod.container); }));
@@ -110,7 +113,7 @@ absl::Status Target::Round(bool counted) {
   Samples dropped;
   Samples& samples = counted ? samples_ : dropped;
   const absl::Duration busy = MachineBusyTime();
-  ASSIGN_OR_RETURN(const Pod pod, Start(samples, ""));
+  ASSIGN_OR_RETURN(const Pod pod, Start(samples, "", PodConfig(), options_.command));
   for (int i = 0; i < options_.execs_per_pod; ++i) {
     const auto run = Measure(samples, "ExecSync",
                              [&] { return client_.ExecSync(pod.container, options_.probe, 10); });
@@ -129,96 +132,57 @@ absl::Status Target::PullOnce(const std::string& reference) {
   return Measure(samples_, "pull", [&] { return client_.Pull(reference); }).status();
 }
 
-absl::Status Target::Burst(int pods) {
-  std::vector<absl::StatusOr<Pod>> started(pods, absl::UnknownError("not tried"));
+absl::Status Target::Burst(int count) {
+  std::vector<v1::PodSandboxConfig> configs;
+  for (int i = 0; i < count; ++i) configs.push_back(PodConfig());
+  std::vector<absl::StatusOr<Pod>> pods(count, absl::UnknownError("not tried"));
   const auto all_at_once = [&](auto&& work) {
     std::vector<std::thread> threads;
-    for (int i = 0; i < pods; ++i) threads.emplace_back([&work, i] { work(i); });
+    for (int i = 0; i < count; ++i) threads.emplace_back([&work, i] { work(i); });
     for (std::thread& thread : threads) thread.join();
   };
   samples_.Add("burst: all running", Timed([&] {
-                 absl::Mutex mutex;  // next_pod_
                  all_at_once([&](int i) {
-                   const absl::Time start = absl::Now();
-                   v1::PodSandboxConfig config;
-                   {
-                     absl::MutexLock lock(&mutex);
-                     config = PodConfig();
-                   }
-                   const auto id = client_.RunPod(config, options_.runtime_handler);
-                   if (!id.ok()) return void(started[i] = id.status());
-                   const auto container = client_.CreateContainer(*id, ContainerConfig(), config);
-                   if (!container.ok()) return void(started[i] = container.status());
-                   const absl::Status status = client_.StartContainer(*container);
-                   if (!status.ok()) return void(started[i] = status);
-                   samples_.Add("burst: pod to running", absl::Now() - start);
-                   started[i] = Pod{*id, *container};
+                   pods[i] = Start(samples_, "burst: ", configs[i], options_.command);
                  });
                }));
   absl::Status verdict;
-  for (const auto& pod : started) verdict.Update(pod.status());
+  for (const auto& pod : pods) verdict.Update(pod.status());
   samples_.Add("burst: all removed", Timed([&] {
                  all_at_once([&](int i) {
-                   if (started[i].ok()) (void)Remove(samples_, "burst: ", *started[i]);
+                   if (pods[i].ok()) (void)Remove(samples_, "burst: ", *pods[i]);
                  });
                }));
   return verdict;
 }
 
-absl::Status Target::Density(int count, int reads, absl::Duration idle) {
-  std::vector<Pod> pods;
+absl::StatusOr<Target::Pod> Target::StartPod(const std::vector<std::string>& command) {
   Samples dropped;
-  absl::Status verdict;
-  for (int i = 0; i < count && verdict.ok(); ++i) {
-    auto pod = Start(dropped, "");
-    verdict = pod.status();
-    if (pod.ok()) pods.push_back(*std::move(pod));
-  }
-  if (verdict.ok()) {
-    MeasureMemory(pods.size());
-    MeasureIdle(idle, pods.size());
-    verdict = MeasureReads(pods, reads);
-    // What the reads left behind: descriptors, measured layers, the allocator's pages.
-    if (const auto use = MemoryOf(daemon_); use.ok()) {
-      facts_["memory"]["daemon_after_reads"] = {{"pss_kib", use->pss_kib},
-                                                {"private_kib", use->private_kib}};
-    }
-  }
-  for (const Pod& pod : pods) verdict.Update(Remove(dropped, "", pod));
-  return verdict;
+  return Start(dropped, "", PodConfig(), command);
 }
 
-absl::Status Target::MeasureReads(const std::vector<Pod>& pods, int reads) {
-  for (int i = 0; i < reads; ++i) {
-    const Pod& pod = pods[i % pods.size()];
-    RETURN_IF_ERROR(
-        Measure(samples_, "ListPodSandbox", [&] { return client_.ListPods(); }).status());
-    RETURN_IF_ERROR(
-        Measure(samples_, "ListContainers", [&] { return client_.ListContainers(); }).status());
-    RETURN_IF_ERROR(
-        Measure(samples_, "PodSandboxStatus", [&] { return client_.PodStatus(pod.id); }).status());
-    RETURN_IF_ERROR(Measure(samples_, "ContainerStatus", [&] {
-                      return client_.ContainerStatus(pod.container);
-                    }).status());
-    RETURN_IF_ERROR(Measure(samples_, "Status", [&] {
-                      return client_.Call(&CriClient::RuntimeStub::Status, v1::StatusRequest());
-                    }).status());
-    RETURN_IF_ERROR(Measure(samples_, "ListImages", [&] { return client_.ListImages(); }).status());
-    // Not every runtime has them.
-    (void)Measure(samples_, "ListContainerStats", [&] {
-      return client_.Call(&CriClient::RuntimeStub::ListContainerStats,
-                          v1::ListContainerStatsRequest());
-    });
-    (void)Measure(samples_, "ListPodSandboxStats", [&] {
-      return client_.Call(&CriClient::RuntimeStub::ListPodSandboxStats,
-                          v1::ListPodSandboxStatsRequest());
-    });
-    (void)Measure(samples_, "ListPodSandboxMetrics", [&] {
-      return client_.Call(&CriClient::RuntimeStub::ListPodSandboxMetrics,
-                          v1::ListPodSandboxMetricsRequest());
-    });
+absl::StatusOr<std::vector<Target::Pod>> Target::StartPods(int count) {
+  std::vector<Pod> pods;
+  for (int i = 0; i < count; ++i) {
+    auto pod = StartPod();
+    if (!pod.ok()) {
+      (void)RemovePods(pods);
+      return pod.status();
+    }
+    pods.push_back(*std::move(pod));
   }
-  return absl::OkStatus();
+  return pods;
+}
+
+absl::Status Target::RemovePod(const Pod& pod) {
+  Samples dropped;
+  return Remove(dropped, "", pod);
+}
+
+absl::Status Target::RemovePods(const std::vector<Pod>& pods) {
+  absl::Status verdict;
+  for (const Pod& pod : pods) verdict.Update(RemovePod(pod));
+  return verdict;
 }
 
 std::map<std::string, std::vector<pid_t>> Target::Helpers() const {
@@ -227,49 +191,9 @@ std::map<std::string, std::vector<pid_t>> Target::Helpers() const {
   return helpers;
 }
 
-// The highest pids are this target's only if nobody else runs such helpers meanwhile; the report
-// says how many there were before.
-void Target::MeasureMemory(size_t pods) {
-  nlohmann::json memory = {{"pods", pods}};
-  if (const auto use = MemoryOf(daemon_); use.ok())
-    memory["daemon"] = {{"pss_kib", use->pss_kib}, {"private_kib", use->private_kib}};
-  double per_pod = 0;
-  for (const auto& [name, pids] : Helpers()) {
-    std::vector<double> pss;
-    int64_t total = 0, total_private = 0;
-    for (const pid_t pid : pids) {
-      const auto use = MemoryOf(pid);
-      if (!use.ok()) continue;  // ended meanwhile
-      pss.push_back(static_cast<double>(use->pss_kib));
-      total += use->pss_kib;
-      total_private += use->private_kib;
-    }
-    if (pss.empty()) continue;
-    const Summary summary = Summarize(pss);
-    memory["helpers"][name] = {{"processes", pss.size()},
-                               {"before", helpers_before_[name]},
-                               {"pss_kib", total},
-                               {"private_kib", total_private},
-                               {"pss_kib_median", summary.median_ms},
-                               {"pss_kib_max", summary.max_ms}};
-    per_pod += static_cast<double>(total) / static_cast<double>(pods);
-  }
-  memory["pss_kib_per_pod"] = per_pod;
-  facts_["memory"] = memory;
-}
-
-void Target::MeasureIdle(absl::Duration idle, size_t pods) {
-  const auto sum = [&] {
-    absl::Duration total = ProcessorTimeOf(daemon_).value_or(absl::ZeroDuration());
-    for (const auto& [name, pids] : Helpers()) {
-      for (const pid_t pid : pids) total += ProcessorTimeOf(pid).value_or(absl::ZeroDuration());
-    }
-    return total;
-  };
-  const absl::Duration before = sum();
-  absl::SleepFor(idle);
-  const double share = absl::FDivDuration(sum() - before, idle);
-  facts_["idle"] = {{"pods", pods}, {"processor_percent", 100 * share}};
+size_t Target::HelpersBefore(const std::string& name) const {
+  const auto found = helpers_before_.find(name);
+  return found == helpers_before_.end() ? 0 : found->second;
 }
 
 }  // namespace crisp

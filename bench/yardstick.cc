@@ -8,22 +8,28 @@
 #include <filesystem>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/time/clock.h"
 #include "base/call.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "base/subprocess.h"
+#include "bench/samples.h"
 
 namespace crisp {
 
 absl::StatusOr<Yardstick> Yardstick::Prepare(const std::string& runtime,
-                                             const std::string& static_true) {
+                                             const std::string& program_folder) {
   if (!PathExists(runtime)) return absl::NotFoundError(Cat("no OCI runtime at ", runtime));
   char folder[] = "/tmp/cri-bench-XXXXXX";
   if (mkdtemp(folder) == nullptr) return ErrnoStatus("mkdtemp ", folder);
   Yardstick yardstick(runtime, folder);
-  RETURN_IF_ERROR(yardstick.WriteBundle(static_true));
+  RETURN_IF_ERROR(MakeFolders(yardstick.folder_ + "/rootfs"));
+  RETURN_IF_ERROR(yardstick.CopyProgram(program_folder, "static-true", "true"));
+  RETURN_IF_ERROR(yardstick.CopyProgram(program_folder, "bench-peer", "peer"));
+  RETURN_IF_ERROR(yardstick.Run({"spec", "--bundle", yardstick.folder_}));
+  RETURN_IF_ERROR(yardstick.WriteConfig({"/true"}));
   return yardstick;
 }
 
@@ -48,26 +54,34 @@ absl::Status Yardstick::Run(const std::vector<std::string>& arguments) const {
                                  ": ", result.stderr_data));
 }
 
-// The runtime's own `spec`, with the program replaced and without a terminal.
-absl::Status Yardstick::WriteBundle(const std::string& static_true) {
-  RETURN_IF_ERROR(MakeFolders(folder_ + "/rootfs"));
+absl::Status Yardstick::CopyProgram(const std::string& folder, const std::string& name,
+                                    const std::string& new_name) const {
   std::error_code error;
-  std::filesystem::copy_file(static_true, folder_ + "/rootfs/true", error);
-  if (error) return absl::NotFoundError(Cat("copying ", static_true, ": ", error.message()));
-  RETURN_IF_ERROR(Run({"spec", "--bundle", folder_}));
+  std::filesystem::copy_file(JoinPath(folder, name), JoinPath(folder_ + "/rootfs", new_name),
+                             error);
+  if (!error) return absl::OkStatus();
+  return absl::NotFoundError(Cat("copying ", name, " of ", folder, ": ", error.message()));
+}
+
+// The runtime's own `spec`, with the program replaced and without a terminal.
+absl::Status Yardstick::WriteConfig(const std::vector<std::string>& command) const {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(folder_ + "/config.json"));
   ASSIGN_OR_RETURN(Json config, ParseJson(text, "config.json"));
-  config["process"]["args"] = Json::array({"/true"});
+  config["process"]["args"] = command;
   config["process"]["terminal"] = false;
   return ReplaceFile(folder_ + "/config.json", JsonText(config));
 }
 
+std::vector<std::string> Yardstick::Words(const std::vector<std::string>& arguments) const {
+  std::vector<std::string> words = {"--root", folder_ + "/state", "--cgroup-manager", "cgroupfs"};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  return words;
+}
+
 // Spawned and waited for right here: RunProcess looks for the end only every millisecond.
-absl::StatusOr<absl::Duration> Yardstick::Measure() {
-  const std::string id = Cat("cri-bench-", getpid(), "-", ++runs_);
-  std::vector<std::string> words = {runtime_,           "--root",   folder_ + "/state",
-                                    "--cgroup-manager", "cgroupfs", "run",
-                                    "--bundle",         folder_,    id};
+absl::StatusOr<absl::Duration> Yardstick::Spawn(const std::vector<std::string>& arguments) const {
+  std::vector<std::string> words = Words(arguments);
+  words.insert(words.begin(), runtime_);
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
@@ -79,8 +93,26 @@ absl::StatusOr<absl::Duration> Yardstick::Measure() {
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
   const absl::Duration duration = absl::Now() - start;
-  if (status != 0) return absl::InternalError(Cat(runtime_, " run failed with status ", status));
-  return duration;
+  if (status == 0) return duration;
+  return absl::InternalError(Cat(runtime_, " ", arguments[0], " failed with status ", status));
+}
+
+absl::StatusOr<absl::Duration> Yardstick::Measure() {
+  return Spawn({"run", "--bundle", folder_, Cat("cri-bench-", getpid(), "-", ++runs_)});
+}
+
+absl::StatusOr<absl::Duration> Yardstick::MeasureExec(int execs) {
+  const std::string id = Cat("cri-bench-", getpid(), "-", ++runs_);
+  RETURN_IF_ERROR(WriteConfig({"/peer", "idle"}));
+  const absl::Cleanup back = [&] { (void)WriteConfig({"/true"}); };
+  RETURN_IF_ERROR(Spawn({"run", "--detach", "--bundle", folder_, id}).status());
+  const absl::Cleanup removed = [&] { (void)Run(Words({"delete", "--force", id})); };
+  std::vector<double> took;
+  for (int i = 0; i < execs; ++i) {
+    ASSIGN_OR_RETURN(const absl::Duration each, Spawn({"exec", id, "/true"}));
+    took.push_back(absl::ToDoubleMilliseconds(each));
+  }
+  return absl::Milliseconds(Summarize(took).median_ms);
 }
 
 }  // namespace crisp

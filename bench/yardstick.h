@@ -1,6 +1,6 @@
 // Yardstick: how long this machine takes for `crun run` of a static program that does nothing, in a
-// minimal bundle. Divided by it, latencies of different machines and moments can be compared. Not
-// thread-safe; makes and removes a folder of its own.
+// minimal bundle, and for `crun exec` of it. Divided by them, latencies of different machines and
+// moments can be compared. Not thread-safe; makes and removes a folder of its own.
 #pragma once
 
 #include <string>
@@ -14,22 +14,29 @@ namespace crisp {
 
 class Yardstick {
  public:
-  // runtime is the path of crun; static_true that of a statically linked program that exits with 0.
-  // NotFound if either is absent.
+  // runtime is the path of crun; the folder has static-true and bench-peer. NotFound if one of them
+  // is absent.
   static absl::StatusOr<Yardstick> Prepare(const std::string& runtime,
-                                           const std::string& static_true);
+                                           const std::string& program_folder);
   Yardstick(Yardstick&& other) noexcept;
   Yardstick& operator=(Yardstick&&) = delete;
   ~Yardstick();
 
   // Runs it once.
   absl::StatusOr<absl::Duration> Measure();
+  // So many execs in one container, one after the other; their median.
+  absl::StatusOr<absl::Duration> MeasureExec(int execs);
 
  private:
   Yardstick(std::string runtime, std::string folder)
       : runtime_(std::move(runtime)), folder_(std::move(folder)) {}
-  absl::Status WriteBundle(const std::string& static_true);
+  absl::Status CopyProgram(const std::string& folder, const std::string& name,
+                           const std::string& new_name) const;
+  // config.json of a bundle whose container runs this.
+  absl::Status WriteConfig(const std::vector<std::string>& command) const;
   absl::Status Run(const std::vector<std::string>& arguments) const;
+  absl::StatusOr<absl::Duration> Spawn(const std::vector<std::string>& arguments) const;
+  std::vector<std::string> Words(const std::vector<std::string>& arguments) const;
 
   std::string runtime_;
   std::string folder_;
