@@ -29,8 +29,7 @@ class FigureList {
     const Value value = Median(sample);
     Value in_y;
     if (value && y_) in_y = *value / *y_;
-    Add(sample, value, "ms", Cat("at most ", Number(limit), " Y"), in_y ? in_y : Value(), limit,
-        false);
+    Add(sample, value, "ms", Cat("at most ", Number(limit), " Y"), in_y, limit, false);
   }
   void Time(const std::string& sample, double limit) {
     AtMost(sample, Median(sample), "ms", limit);
