@@ -309,6 +309,7 @@ TEST_F(Streaming, ARunThatEndsBeforeItIsAttachedToIsShownWhole) {
   const auto session = Crisp({"attach", "-i", "later"});
   session->Say("hello\n");
   EXPECT_EQ(session->ReadUntil("\n"), "hello\n");
+  EXPECT_EQ(Crisp({"rm", "--force", "stays", "later"})->Wait(), 0);
 }
 
 class StreamingTls : public Streaming {
