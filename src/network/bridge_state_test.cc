@@ -129,8 +129,7 @@ TEST_F(BridgeStateTest, MissingNamespaceIsAnError) {
   }()));
   // What went meanwhile is no matter.
   const std::string links = Veths();
-  for (const std::string_view link : SplitWords(links, '\n'))
-    EXPECT_THAT(before, HasSubstr(link));
+  for (const std::string_view link : SplitWords(links, '\n')) EXPECT_THAT(before, HasSubstr(link));
 }
 
 TEST_F(BridgeStateTest, OrphansAreReleased) {
