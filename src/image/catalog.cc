@@ -99,6 +99,7 @@ absl::Status ImageCatalog::Publish() {
     record->config_json = row.config;
     record->passwd = row.passwd;
     record->group = row.group;
+    record->checkpoint = row.checkpoint;
     record->pulled_at = row.pulled_at;
     std::set<int64_t> seen;
     for (auto layer = row.layers.rbegin(); layer != row.layers.rend(); ++layer) {
@@ -243,6 +244,7 @@ absl::Status ImageCatalog::Commit(const NewImage& image) {
   row.config = image.config;
   row.passwd = image.passwd;
   row.group = image.group;
+  row.checkpoint = image.checkpoint;
   row.pulled_at = absl::GetCurrentTimeNanos();
   row.tags = image.tags;
   row.digests = image.digests;

@@ -33,6 +33,7 @@ struct NewImage {
   std::string config;
   std::string passwd;
   std::string group;
+  std::string checkpoint;
   std::vector<HeldLayer> layers;  // the base first
   std::vector<std::string> tags;
   std::vector<std::string> digests;

@@ -26,6 +26,7 @@ struct ImageRecord {
   std::string config_json;                // the OCI image config as it came
   std::string passwd;  // /etc/passwd and /etc/group of the image, each at most 1 MiB
   std::string group;
+  std::string checkpoint;  // not empty: it holds a checkpoint of the container of this name
   std::vector<std::string> layer_folders;  // absolute, the topmost first
   bool pinned = false;
   int64_t pulled_at = 0;  // ns since the epoch

@@ -21,7 +21,8 @@ constexpr const char* kSteps[] = {
     "CREATE INDEX image_names_image ON image_names(image);"
     "CREATE TABLE layer_leases(holder TEXT NOT NULL, layer INTEGER NOT NULL, PRIMARY KEY(holder, "
     "layer)) WITHOUT ROWID;"
-    "CREATE INDEX layer_leases_layer ON layer_leases(layer)"};
+    "CREATE INDEX layer_leases_layer ON layer_leases(layer)",
+    "ALTER TABLE images ADD COLUMN checkpoint TEXT NOT NULL DEFAULT ''"};
 
 absl::Status WriteNames(Connection& connection, std::string_view id,
                         const std::vector<std::string>& tags,
@@ -42,18 +43,20 @@ absl::StatusOr<ImageTable> ImageTable::Open(Database& database) {
 
 absl::StatusOr<std::vector<ImageRow>> ImageTable::Images() const {
   std::map<std::string, ImageRow> images;
-  RETURN_IF_ERROR(database_->Query("SELECT id, size, config, passwd, grp, pulled_at FROM images",
-                                   {}, [&](const Row& row) {
-                                     ImageRow image;
-                                     image.id = row.Text(0);
-                                     image.size = static_cast<uint64_t>(row.Int(1));
-                                     image.config = row.Text(2);
-                                     image.passwd = row.Text(3);
-                                     image.group = row.Text(4);
-                                     image.pulled_at = row.Int(5);
-                                     images[image.id] = std::move(image);
-                                     return absl::OkStatus();
-                                   }));
+  RETURN_IF_ERROR(
+      database_->Query("SELECT id, size, config, passwd, grp, pulled_at, checkpoint FROM images",
+                       {}, [&](const Row& row) {
+                         ImageRow image;
+                         image.id = row.Text(0);
+                         image.size = static_cast<uint64_t>(row.Int(1));
+                         image.config = row.Text(2);
+                         image.passwd = row.Text(3);
+                         image.group = row.Text(4);
+                         image.pulled_at = row.Int(5);
+                         image.checkpoint = row.Text(6);
+                         images[image.id] = std::move(image);
+                         return absl::OkStatus();
+                       }));
   RETURN_IF_ERROR(database_->Query(
       "SELECT image, layer FROM image_layers ORDER BY image, position", {}, [&](const Row& row) {
         if (const auto found = images.find(row.Text(0)); found != images.end())
@@ -92,10 +95,10 @@ absl::Status ImageTable::Commit(const ImageRow& image, const std::vector<LayerRo
     }
     RETURN_IF_ERROR(connection.Run("DELETE FROM image_layers WHERE image=?", image.id));
     RETURN_IF_ERROR(
-        connection.Run("INSERT OR REPLACE INTO images(id, size, config, passwd, grp, pulled_at) "
-                       "VALUES(?,?,?,?,?,?)",
+        connection.Run("INSERT OR REPLACE INTO images(id, size, config, passwd, grp, pulled_at, "
+                       "checkpoint) VALUES(?,?,?,?,?,?,?)",
                        image.id, image.size, Blob(image.config), Blob(image.passwd),
-                       Blob(image.group), image.pulled_at));
+                       Blob(image.group), image.pulled_at, image.checkpoint));
     for (size_t i = 0; i < image.layers.size(); ++i) {
       RETURN_IF_ERROR(
           connection.Run("INSERT INTO image_layers(image, position, layer) VALUES(?,?,?)", image.id,

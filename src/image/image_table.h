@@ -26,6 +26,7 @@ struct ImageRow {
   std::string config;
   std::string passwd;
   std::string group;
+  std::string checkpoint;
   int64_t pulled_at = 0;
   std::vector<int64_t> layers;  // numbers, the base first
   std::vector<std::string> tags;

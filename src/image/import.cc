@@ -182,6 +182,7 @@ absl::StatusOr<std::string> ImportImage(const ImportRequest& request, BlobStore&
                    MergedView::Open(FoldersFromTop(image.layers, image.layers.size())));
   image.passwd = SmallFileOf(view, "etc/passwd", kMaxAccountFile);
   image.group = SmallFileOf(view, "etc/group", kMaxAccountFile);
+  image.checkpoint = manifest.checkpoint;
   image.id = manifest.config.digest;
   image.size = manifest.config.size;
   for (const Descriptor& layer : manifest.layers) image.size += layer.size;

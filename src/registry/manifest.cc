@@ -83,6 +83,13 @@ absl::StatusOr<ManifestDocument> ParseImage(const Json& json, std::string_view n
     RETURN_IF_ERROR(CheckLayerType(descriptor, name));
     document.image.layers.push_back(std::move(descriptor));
   }
+  if (const Json* annotations = JsonMember(json, "annotations"); annotations != nullptr) {
+    for (const char* key : {"org.criu.checkpoint.container.name",
+                            "io.kubernetes.cri-o.annotations.checkpoint.name"}) {
+      std::string& checkpoint = document.image.checkpoint;
+      if (checkpoint.empty()) checkpoint = JsonString(*annotations, key).substr(0, 256);
+    }
+  }
   return document;
 }
 

@@ -29,6 +29,9 @@ struct Descriptor {
 struct ImageManifest {
   Descriptor config;
   std::vector<Descriptor> layers;  // the base first
+  // The annotation by which Kubernetes' runtimes know a checkpoint: the name of the container that
+  // it is of, or "".
+  std::string checkpoint;
 };
 
 struct IndexEntry {
