@@ -71,6 +71,8 @@ class Cgroup {
   // Returns when all processes stand still (at most 1 s, then DeadlineExceeded and thawed again).
   absl::Status Freeze() const;
   absl::Status Thaw() const;
+  // The folder whose file does both, for another program that freezes.
+  std::string FreezerFolder() const;
 
   // Removes the folders with all below. A busy folder (a process not yet reaped) is tried again for
   // `patience`, then FailedPrecondition names it and the processes. Ok if nothing is there.

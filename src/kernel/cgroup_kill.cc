@@ -144,6 +144,8 @@ absl::Status Cgroup::Thaw() const {
                              : folder.Write("freezer.state", "THAWED");
 }
 
+std::string Cgroup::FreezerFolder() const { return TrackerPlace().folder; }
+
 absl::Status Cgroup::Remove(absl::Duration patience) const {
   if (IsRoot()) return absl::InvalidArgumentError("the root cgroup is nobody's to remove");
   const absl::Time deadline = absl::Now() + patience;

@@ -61,6 +61,23 @@ struct ExecRequest {
   RuntimeProgram runtime;
 };
 
+// A container out of a checkpoint: CRIU makes its processes. io.terminal is not supported.
+struct RestoreRequest {
+  StartRequest start;
+  std::string criu;    // the program
+  std::string images;  // absolute folder of CRIU's images, and of descriptors.json
+  std::string work;    // absolute folder that CRIU's log and pid file go into
+  struct External {
+    std::string key;     // what the images call the mount
+    std::string source;  // absolute, on the host
+  };
+  std::vector<External> external;
+};
+
+// In RestoreRequest::work.
+inline constexpr char kRestoreLog[] = "restore.log";
+inline constexpr char kRestoredPid[] = "restored.pid";
+
 // A process on its way. `outcome` becomes readable when it was executed or could not be: then call
 // ReadOutcome until it gives one. The process may already be gone by then; reaping pid stays with
 // the caller.
@@ -91,6 +108,10 @@ class Launcher {
   // Both leave nothing behind if they or the Outcome fail: no process, no cgroup.
   virtual absl::StatusOr<Launch> Start(const StartRequest& request) = 0;
   virtual absl::StatusOr<Launch> Exec(const ExecRequest& request) = 0;
+  // The launch is CRIU's, and its success that CRIU was executed. What becomes of that, CRIU's exit
+  // tells: after 0, the file kRestoredPid names the container's first process, the caller's child
+  // too; after anything else no process is left, but the cgroup is.
+  virtual absl::StatusOr<Launch> Restore(const RestoreRequest& request);
 };
 
 // Never blocks; nullopt: not yet. On failure the process has been killed and its cgroup removed.

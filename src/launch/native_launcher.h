@@ -16,6 +16,7 @@ class NativeLauncher : public Launcher {
 
   absl::StatusOr<Launch> Start(const StartRequest& request) override;
   absl::StatusOr<Launch> Exec(const ExecRequest& request) override;
+  absl::StatusOr<Launch> Restore(const RestoreRequest& request) override;
 
  private:
   const CgroupTree& cgroups_;

@@ -16,6 +16,8 @@ namespace {
 
 constexpr int kStartErrorCode = 128;
 constexpr size_t kMaxMessageBytes = 4096;
+constexpr absl::Duration kRestorePatience = absl::Minutes(10);
+constexpr absl::Duration kCgroupPatience = absl::Seconds(2);
 
 RootfsPlan PlanOf(const monitor::StartContainer& request) {
   RootfsPlan plan;
@@ -50,7 +52,16 @@ absl::Status ContainerProcess::Start(const monitor::StartContainer& request, Cal
   return status;
 }
 
-absl::Status ContainerProcess::Launch(const monitor::StartContainer& request) {
+absl::Status ContainerProcess::Restore(const monitor::RestoreContainer& request,
+                                       Callbacks callbacks) {
+  callbacks_ = std::move(callbacks);
+  const absl::Status status = LaunchRestore(request);
+  if (!status.ok()) FailStart(status);
+  return status;
+}
+
+absl::StatusOr<ContainerIo::ChildEnds> ContainerProcess::OpenIo(
+    const monitor::StartContainer& request) {
   ContainerIo::Options io_options;
   io_options.terminal = request.terminal();
   io_options.input = request.stdin();
@@ -58,8 +69,11 @@ absl::Status ContainerProcess::Launch(const monitor::StartContainer& request) {
   io_options.log_path = request.log_path();
   if (request.log_line_max() > 0) io_options.line_max = request.log_line_max();
   ASSIGN_OR_RETURN(io_, ContainerIo::Create(parts_.loop, parts_.buffer, io_options));
+  return io_->TakeChildEnds();
+}
 
-  ContainerIo::ChildEnds ends = io_->TakeChildEnds();
+StartRequest ContainerProcess::StartOf(const monitor::StartContainer& request,
+                                       const ContainerIo::ChildEnds& ends) const {
   StartRequest start;
   start.container_id = id_;
   start.bundle = bundle_;
@@ -68,7 +82,12 @@ absl::Status ContainerProcess::Launch(const monitor::StartContainer& request) {
   start.io = {ends.in.get(), ends.out.get(), ends.err.get(), request.terminal()};
   start.seccomp_bpf = request.seccomp_bpf();
   start.runtime = runtime_;
-  ASSIGN_OR_RETURN(crisp::Launch launch, parts_.launcher.Start(start));
+  return start;
+}
+
+absl::Status ContainerProcess::Launch(const monitor::StartContainer& request) {
+  ASSIGN_OR_RETURN(const ContainerIo::ChildEnds ends, OpenIo(request));
+  ASSIGN_OR_RETURN(crisp::Launch launch, parts_.launcher.Start(StartOf(request, ends)));
 
   pid_ = launch.pid;
   pidfd_ = std::move(launch.pidfd);
@@ -76,6 +95,43 @@ absl::Status ContainerProcess::Launch(const monitor::StartContainer& request) {
   pending_.emplace(parts_.loop, std::move(launch),
                    [this](Outcome outcome) { LaunchEnded(std::move(outcome)); });
   return pending_->Watch();
+}
+
+absl::Status ContainerProcess::LaunchRestore(const monitor::RestoreContainer& request) {
+  if (request.start().terminal()) {
+    return absl::InvalidArgumentError("a terminal cannot be restored");
+  }
+  ASSIGN_OR_RETURN(const ContainerIo::ChildEnds ends, OpenIo(request.start()));
+  RestoreRequest restore;
+  restore.start = StartOf(request.start(), ends);
+  restore.criu = request.criu();
+  restore.images = request.images();
+  restore.work = request.work();
+  for (const monitor::ExternalMount& one : request.external()) {
+    restore.external.push_back({one.key(), one.source()});
+  }
+  const uint32_t seconds = request.timeout_seconds();
+  restore_.emplace(parts_, id_);
+  return restore_->Start(restore, seconds == 0 ? kRestorePatience : absl::Seconds(seconds),
+                         [this](absl::StatusOr<ContainerRestore::Restored> result) {
+                           RestoreEnded(std::move(result));
+                         });
+}
+
+void ContainerProcess::RestoreEnded(absl::StatusOr<ContainerRestore::Restored> result) {
+  if (!result.ok()) {
+    FailStart(result.status());
+  } else {
+    restore_.reset();
+    pid_ = result->pid;
+    pidfd_ = std::move(result->pidfd);
+    started_at_ = UnixNanos();
+    Watch();
+  }
+  if (callbacks_.started) std::exchange(callbacks_.started, nullptr)(result.status());
+  if (!result.ok() || !result->ended.has_value()) return;
+  parts_.reaper.Forget(pid_);
+  ProcessEnded(pid_, *result->ended);
 }
 
 void ContainerProcess::Watch() {
@@ -107,6 +163,11 @@ void ContainerProcess::LaunchEnded(Outcome outcome) {
 void ContainerProcess::FailStart(const absl::Status& status) {
   pending_.reset();
   Kill();
+  if (restore_.has_value()) {
+    restore_.reset();
+    // CRIU's cgroup; of any other failed launch the launcher removes it.
+    if (const std::optional<Cgroup> cgroup = ItsCgroup()) (void)cgroup->Remove(kCgroupPatience);
+  }
   if (pid_ > 0) parts_.reaper.Forget(pid_);
   io_.reset();
   monitor::ExitRecord record;
@@ -143,6 +204,7 @@ void ContainerProcess::ProcessEnded(pid_t pid, int wait_status) {
 void ContainerProcess::GiveUp() {
   if (exited()) return;
   pending_.reset();
+  restore_.reset();
   parts_.reaper.Forget(pid_);
   if (io_ != nullptr) io_->Drain();
   monitor::ExitRecord record;
@@ -199,6 +261,7 @@ absl::Status ContainerProcess::Attach(AttachFanout::Client client) {
 }
 
 void ContainerProcess::Kill() {
+  if (restore_.has_value()) restore_->Kill();
   if (pidfd_.valid()) {
     [[maybe_unused]] const absl::Status killed = SignalProcess(pidfd_.get(), SIGKILL);
   }

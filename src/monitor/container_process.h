@@ -13,6 +13,7 @@
 #include "api/monitor.pb.h"
 #include "kernel/cgroup.h"
 #include "monitor/container_io.h"
+#include "monitor/container_restore.h"
 #include "monitor/monitor_parts.h"
 #include "monitor/pending_launch.h"
 
@@ -33,9 +34,11 @@ class ContainerProcess {
   // Begins the start, of which callbacks.started tells the end. An error ends it at once; then,
   // too, exit() is set and on disk.
   absl::Status Start(const monitor::StartContainer& request, Callbacks callbacks);
+  // The same out of a checkpoint.
+  absl::Status Restore(const monitor::RestoreContainer& request, Callbacks callbacks);
 
   const std::string& id() const { return id_; }
-  bool starting() const { return pending_.has_value(); }
+  bool starting() const { return pending_.has_value() || restore_.has_value(); }
   bool running() const { return started_at_ > 0 && !exited(); }
   bool exited() const { return exit_ != nullptr; }
   pid_t pid() const { return pid_; }
@@ -61,8 +64,13 @@ class ContainerProcess {
   void GiveUp();
 
  private:
+  absl::StatusOr<ContainerIo::ChildEnds> OpenIo(const monitor::StartContainer& request);
+  StartRequest StartOf(const monitor::StartContainer& request,
+                       const ContainerIo::ChildEnds& ends) const;
   absl::Status Launch(const monitor::StartContainer& request);
+  absl::Status LaunchRestore(const monitor::RestoreContainer& request);
   void LaunchEnded(Outcome outcome);
+  void RestoreEnded(absl::StatusOr<ContainerRestore::Restored> result);
   void Watch();
   void ProcessEnded(pid_t pid, int wait_status);
   void FailStart(const absl::Status& status);
@@ -77,6 +85,7 @@ class ContainerProcess {
   Callbacks callbacks_;
   std::unique_ptr<ContainerIo> io_;
   std::optional<PendingLaunch> pending_;
+  std::optional<ContainerRestore> restore_;
   pid_t pid_ = 0;
   UniqueFd pidfd_;
   int64_t started_at_ = 0;

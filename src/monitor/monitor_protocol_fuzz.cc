@@ -65,10 +65,15 @@ const std::string& Folder() {
 std::string Harmless(std::string_view packet) {
   monitor::Request request;
   if (!request.ParseFromArray(packet.data(), static_cast<int>(packet.size())) ||
-      !request.has_start()) {
+      (!request.has_start() && !request.has_restore())) {
     return std::string(packet);
   }
-  monitor::StartContainer& start = *request.mutable_start();
+  if (request.has_restore() && request.restore().work().starts_with('/')) {
+    request.mutable_restore()->set_work(Folder());
+  }
+  monitor::StartContainer& start = request.has_restore()
+                                       ? *request.mutable_restore()->mutable_start()
+                                       : *request.mutable_start();
   if (start.bundle().starts_with('/')) start.set_bundle(Folder());
   if (start.log_path().starts_with('/')) start.set_log_path(Folder() + "/log");
   return request.SerializeAsString();

@@ -17,17 +17,20 @@ namespace {
 // Bounds on what a daemon gone wrong can make the monitor remember. With all of them reached, the
 // answer to Hello still fits into one packet.
 constexpr size_t kMaxContainers = 400;
-constexpr size_t kMaxExecs = 200;
-constexpr size_t kMaxLingering = 64;
-constexpr size_t kMaxIdBytes = 80;
 constexpr size_t kMaxLogLineBytes = 1 << 20;
 constexpr int kMaxSignal = 64;
 
 constexpr absl::Duration kKillAgain = absl::Milliseconds(200);
 constexpr absl::Duration kKillPatience = absl::Seconds(10);
 
-// Ids become names of folders, so they may not climb.
-absl::Status CheckId(std::string_view id, std::string_view what) {
+bool IsAbsolute(const std::string& path) {
+  return !path.empty() && path.front() == '/' && path.find('\0') == std::string::npos;
+}
+
+}  // namespace
+
+absl::Status PodMonitor::CheckId(std::string_view id, std::string_view what) {
+  constexpr size_t kMaxIdBytes = 80;
   constexpr std::string_view kAllowed =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
   if (!id.empty() && id.size() <= kMaxIdBytes && id.front() != '.' &&
@@ -37,12 +40,6 @@ absl::Status CheckId(std::string_view id, std::string_view what) {
   return absl::InvalidArgumentError(
       Cat("the ", what, " id must be 1 to ", kMaxIdBytes, " letters, digits, '_', '-' or '.'"));
 }
-
-bool IsAbsolute(const std::string& path) {
-  return !path.empty() && path.front() == '/' && path.find('\0') == std::string::npos;
-}
-
-}  // namespace
 
 PodMonitor::PodMonitor(const MonitorParts& parts, Identity identity, Outlets outlets)
     : parts_(parts), identity_(std::move(identity)), outlets_(std::move(outlets)) {}
@@ -57,6 +54,8 @@ void PodMonitor::Handle(uint64_t connection, const monitor::Request& request,
       return Hello(caller, request.hello());
     case monitor::Request::kStart:
       return Start(caller, request.start());
+    case monitor::Request::kRestore:
+      return Restore(caller, request.restore());
     case monitor::Request::kSignal:
       return Answer(caller, Signal(request.signal()));
     case monitor::Request::kExec:
@@ -167,23 +166,44 @@ absl::Status PodMonitor::CheckStart(const monitor::StartContainer& request) cons
   return absl::OkStatus();
 }
 
+std::pair<ContainerProcess*, ContainerProcess::Callbacks> PodMonitor::NewContainer(
+    const Caller& caller, const monitor::StartContainer& request) {
+  const auto [place, added] = containers_.emplace(
+      request.container_id(), std::make_unique<ContainerProcess>(parts_, request));
+  ContainerProcess* const container = place->second.get();
+  ContainerProcess::Callbacks callbacks;
+  callbacks.started = [this, caller, container](const absl::Status& status) {
+    StartEnded(caller, *container, status);
+  };
+  callbacks.exited = [this, container] {
+    SendExit(*container);
+    CheckShutDown();
+  };
+  return {container, std::move(callbacks)};
+}
+
 void PodMonitor::Start(const Caller& caller, const monitor::StartContainer& request) {
   if (const absl::Status status = CheckStart(request); !status.ok()) {
     return Answer(caller, status);
   }
-  const auto [place, added] = containers_.emplace(
-      request.container_id(), std::make_unique<ContainerProcess>(parts_, request));
-  ContainerProcess& container = *place->second;
-  ContainerProcess::Callbacks callbacks;
-  callbacks.started = [this, caller, &container](const absl::Status& status) {
-    StartEnded(caller, container, status);
-  };
-  callbacks.exited = [this, &container] {
-    SendExit(container);
-    CheckShutDown();
-  };
-  const absl::Status status = container.Start(request, std::move(callbacks));
-  if (!status.ok()) StartEnded(caller, container, status);
+  auto [container, callbacks] = NewContainer(caller, request);
+  const absl::Status status = container->Start(request, std::move(callbacks));
+  if (!status.ok()) StartEnded(caller, *container, status);
+}
+
+void PodMonitor::Restore(const Caller& caller, const monitor::RestoreContainer& request) {
+  absl::Status status = CheckStart(request.start());
+  for (const std::string* path : {&request.criu(), &request.images(), &request.work()}) {
+    if (status.ok() && !IsAbsolute(*path)) {
+      status =
+          absl::InvalidArgumentError(Cat("restore of container ", request.start().container_id(),
+                                         ": \"", *path, "\" is no absolute path"));
+    }
+  }
+  if (!status.ok()) return Answer(caller, status);
+  auto [container, callbacks] = NewContainer(caller, request.start());
+  status = container->Restore(request, std::move(callbacks));
+  if (!status.ok()) StartEnded(caller, *container, status);
 }
 
 void PodMonitor::StartEnded(const Caller& caller, ContainerProcess& container,
@@ -219,78 +239,6 @@ absl::Status PodMonitor::Signal(const monitor::SignalContainer& request) {
   return container->Signal(request.signal(), request.all());
 }
 
-absl::StatusOr<ContainerProcess*> PodMonitor::CheckExec(const monitor::Exec& request) {
-  RETURN_IF_ERROR(CheckId(request.exec_id(), "exec"));
-  ASSIGN_OR_RETURN(ContainerProcess * container, Find(request.container_id()));
-  if (shutting_down_) return absl::UnavailableError("the pod is shutting down");
-  if (!container->running()) {
-    return absl::FailedPreconditionError(
-        Cat("container ", container->id(), " does not run: no exec in it"));
-  }
-  if (execs_.contains({request.container_id(), request.exec_id()})) {
-    return absl::AlreadyExistsError(
-        Cat("container ", container->id(), " has an exec ", request.exec_id(), " already"));
-  }
-  if (execs_.size() >= kMaxExecs) {
-    return absl::ResourceExhaustedError(Cat("the pod has ", kMaxExecs, " execs already"));
-  }
-  return container;
-}
-
-void PodMonitor::Exec(const Caller& caller, const monitor::Exec& request,
-                      std::vector<UniqueFd> descriptors) {
-  const absl::StatusOr<ContainerProcess*> container = CheckExec(request);
-  if (!container.ok()) return Answer(caller, container.status());
-  const ExecKey key{request.container_id(), request.exec_id()};
-  std::unique_ptr<ExecProcess>& exec = execs_[key];
-  exec = std::make_unique<ExecProcess>(parts_, request, caller.connection);
-  ExecProcess::Callbacks callbacks;
-  callbacks.started = [this, caller, key](const absl::Status& status, UniqueFd terminal) {
-    ExecStartEnded(caller, key, status, std::move(terminal));
-  };
-  callbacks.exited = [this, key](int exit_code) { ExecEnded(key, exit_code); };
-  const absl::Status status =
-      exec->Start(request, **container, std::move(descriptors), std::move(callbacks));
-  if (!status.ok()) ExecStartEnded(caller, key, status, UniqueFd());
-}
-
-// Keys come by value where the exec goes: they may be part of it.
-void PodMonitor::ExecStartEnded(const Caller& caller, const ExecKey& key,
-                                const absl::Status& status, UniqueFd terminal) {
-  if (!status.ok()) {
-    const auto ended = execs_.extract(key);
-    return Answer(caller, status);
-  }
-  monitor::Reply reply;
-  reply.set_pid(execs_.at(key)->pid());
-  Answer(caller, std::move(reply), std::move(terminal));
-}
-
-void PodMonitor::ExecEnded(const ExecKey& key, int exit_code) {
-  const auto ended = execs_.extract(key);
-  monitor::Packet event;
-  monitor::ExecExited& exited = *event.mutable_exec_exited();
-  exited.set_container_id(ended.key().first);
-  exited.set_exec_id(ended.key().second);
-  exited.set_exit_code(exit_code);
-  exited.set_finished_at(UnixNanos());
-  outlets_.event(event);
-  RemoveExecCgroups(ended.key());
-}
-
-// What an exec left running keeps its sub-cgroup; such ones are tried again when the next exec
-// ends, and the last go with the container's cgroup.
-void PodMonitor::RemoveExecCgroups(const ExecKey& ended) {
-  lingering_.push_back(ended);
-  if (lingering_.size() > kMaxLingering) lingering_.erase(lingering_.begin());
-  std::erase_if(lingering_, [this](const ExecKey& key) {
-    const auto container = containers_.find(key.first);
-    if (container == containers_.end()) return true;
-    const std::optional<Cgroup> cgroup = container->second->ItsCgroup();
-    return !cgroup.has_value() || cgroup->ForExec(key.second).Remove(absl::ZeroDuration()).ok();
-  });
-}
-
 absl::Status PodMonitor::Attach(const monitor::Attach& request, std::vector<UniqueFd> descriptors) {
   RETURN_IF_ERROR(CheckId(request.attach_id(), "attachment"));
   ASSIGN_OR_RETURN(ContainerProcess * container, Find(request.container_id()));
@@ -304,23 +252,6 @@ absl::Status PodMonitor::Attach(const monitor::Attach& request, std::vector<Uniq
     outlets_.event(event);
   };
   return container->Attach(std::move(client));
-}
-
-absl::Status PodMonitor::KillExec(const monitor::KillExec& request) {
-  RETURN_IF_ERROR(CheckId(request.exec_id(), "exec"));
-  const auto exec = execs_.find({request.container_id(), request.exec_id()});
-  if (exec != execs_.end()) {
-    exec->second->Kill();
-    return absl::OkStatus();
-  }
-  // Its process has ended, but what it started may still be there.
-  ASSIGN_OR_RETURN(ContainerProcess * container, Find(request.container_id()));
-  if (const std::optional<Cgroup> cgroup = container->ItsCgroup()) {
-    const Cgroup its_own = cgroup->ForExec(request.exec_id());
-    if (its_own.Exists()) return its_own.Kill(SIGKILL);
-  }
-  return absl::NotFoundError(
-      Cat("container ", request.container_id(), " has no exec ", request.exec_id()));
 }
 
 absl::Status PodMonitor::Reopen(const monitor::ReopenLog& request) {

@@ -56,12 +56,18 @@ class PodMonitor {
   };
   using ExecKey = std::pair<std::string, std::string>;  // container, exec
 
+  // Ids become names of folders, so they may not climb.
+  static absl::Status CheckId(std::string_view id, std::string_view what);
   void Answer(const Caller& caller, const absl::Status& status);
   void Answer(const Caller& caller, monitor::Reply reply, UniqueFd descriptor = UniqueFd());
   absl::StatusOr<ContainerProcess*> Find(const std::string& container_id);
 
   void Hello(const Caller& caller, const monitor::Hello& request);
   void Start(const Caller& caller, const monitor::StartContainer& request);
+  void Restore(const Caller& caller, const monitor::RestoreContainer& request);
+  // The new container, and what is to happen when its start and its life end.
+  std::pair<ContainerProcess*, ContainerProcess::Callbacks> NewContainer(
+      const Caller& caller, const monitor::StartContainer& request);
   absl::Status CheckStart(const monitor::StartContainer& request) const;
   void StartEnded(const Caller& caller, ContainerProcess& container, const absl::Status& status);
   absl::Status Signal(const monitor::SignalContainer& request);

@@ -10,6 +10,11 @@
 #include "base/status.h"
 
 namespace crisp {
+namespace {
+
+constexpr size_t kMaxStrays = 10000;
+
+}  // namespace
 
 int ExitCodeOf(int wait_status) {
   constexpr int kSignalBase = 128;
@@ -46,8 +51,17 @@ void Reaper::Reap() {
     if (child < 0 && errno == EINTR) continue;
     if (child <= 0) return;
     auto node = children_.extract(child);
-    if (!node.empty()) node.mapped()(wait_status);
+    if (!node.empty()) {
+      node.mapped()(wait_status);
+    } else if (expecting_ > 0 && strays_.size() < kMaxStrays) {
+      strays_[child] = wait_status;
+    }
   }
+}
+
+std::optional<int> Reaper::TakeStray(pid_t child) {
+  const auto node = strays_.extract(child);
+  return node.empty() ? std::nullopt : std::optional<int>(node.mapped());
 }
 
 }  // namespace crisp

@@ -1,7 +1,7 @@
 // Reaper: waits for the monitor's children. SIGCHLD comes through a signalfd in the event loop;
 // each child that was announced gets its callback, any other (an orphan that the kernel handed to
-// the monitor as its subreaper, or a launcher's helper) is only buried. One thread; SIGCHLD must be
-// blocked.
+// the monitor as its subreaper, or a launcher's helper) is only buried, and remembered while
+// somebody waits for a child whose number is not known yet. One thread; SIGCHLD must be blocked.
 #pragma once
 
 #include <sys/types.h>
@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "absl/status/statusor.h"
 #include "base/event_loop.h"
@@ -33,12 +34,22 @@ class Reaper {
   // Buries every child that has ended and calls back.
   void Reap();
 
+  // Between the two, the ends of children that nobody watches are kept for TakeStray.
+  void ExpectStray() { ++expecting_; }
+  void ExpectNoMore() {
+    if (--expecting_ == 0) strays_.clear();
+  }
+  // How that child ended, if it did.
+  std::optional<int> TakeStray(pid_t child);
+
  private:
   Reaper(EventLoop& loop, UniqueFd signals) : loop_(loop), signals_(std::move(signals)) {}
 
   EventLoop& loop_;
   UniqueFd signals_;
   std::map<pid_t, Ended> children_;
+  int expecting_ = 0;
+  std::map<pid_t, int> strays_;
 };
 
 }  // namespace crisp
