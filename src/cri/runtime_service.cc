@@ -104,6 +104,20 @@ class RuntimeService final : public v1::RuntimeService::Service {
     return ToGrpc(runtime_.StreamContainers(*request, send, CallOf(*context)));
   }
 
+  grpc::Status CheckpointContainer(ServerContext* context,
+                                   const v1::CheckpointContainerRequest* request,
+                                   v1::CheckpointContainerResponse* response) override {
+    return Reply(runtime_.CheckpointContainer(*request, CallOf(*context)), response);
+  }
+  grpc::Status CheckpointPod(ServerContext* context, const v1::CheckpointPodRequest* request,
+                             v1::CheckpointPodResponse* response) override {
+    return Reply(runtime_.CheckpointPod(*request, CallOf(*context)), response);
+  }
+  grpc::Status RestorePod(ServerContext* context, const v1::RestorePodRequest* request,
+                          v1::RestorePodResponse* response) override {
+    return Reply(runtime_.RestorePod(*request, CallOf(*context)), response);
+  }
+
   grpc::Status UpdateContainerResources(ServerContext* context,
                                         const v1::UpdateContainerResourcesRequest* request,
                                         v1::UpdateContainerResourcesResponse* response) override {

@@ -55,6 +55,9 @@ struct Config {
   int64_t container_log_line_max = 16384;
   int64_t container_shm_mib = 64;
 
+  std::string checkpoint_criu = "criu";
+  bool checkpoint_restore_images = false;
+
   int64_t image_parallel_layers = 3;
   int64_t image_max_layer_mib = 32 << 10;
   int64_t image_max_layer_entries = 4 << 20;

@@ -41,6 +41,13 @@ constexpr Key<Config> kConfigKeys[] = {
      65536},
     {"container.shm_mib", &Config::container_shm_mib, "Size of a pod's /dev/shm, in MiB.", 1,
      1 << 20},
+    {"checkpoint.criu", &Config::checkpoint_criu,
+     "The CRIU program, or its name, which is looked for in the folders of system programs. Needs "
+     "version 4 or newer. Empty: no checkpoints are made and none restored."},
+    {"checkpoint.restore_images", &Config::checkpoint_restore_images,
+     "Whether a container whose image is a checkpoint is restored. A checkpoint holds processes as "
+     "they were, with any privileges: who can name an image in a pod then has the node. Archives, "
+     "which only callers of this interface can name, are restored in any case."},
     {"image.parallel_layers", &Config::image_parallel_layers,
      "Layers of one image that are fetched and unpacked at one time.", 1, 32},
     {"image.max_layer_mib", &Config::image_max_layer_mib,

@@ -90,6 +90,8 @@ PodOptions PodOptionsOf(const Config& config, const std::string& monitor) {
   }
   options.log_line_max = static_cast<uint64_t>(config.container_log_line_max);
   options.shm_bytes = static_cast<uint64_t>(config.container_shm_mib) << 20;
+  options.criu = config.checkpoint_criu;
+  options.restore_images = config.checkpoint_restore_images;
   return options;
 }
 

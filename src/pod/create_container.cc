@@ -14,6 +14,7 @@
 #include "oci/validate.h"
 #include "pod/image_volumes.h"
 #include "pod/pod_state.h"
+#include "pod/staged_checkpoint.h"
 
 namespace crisp {
 namespace {
@@ -51,8 +52,14 @@ std::string NameOf(const v1::ImageSpec& spec, const ImageRecord& image) {
 // One CreateContainer under way; all it makes goes again unless it is kept.
 class ContainerSetup {
  public:
-  ContainerSetup(PodState& state, PodPointer pod, std::shared_ptr<const ImageRecord> image)
-      : state_(state), pod_(std::move(pod)), image_(std::move(image)) {}
+  // checkpoint: what it is made from, or null.
+  ContainerSetup(PodState& state, PodPointer pod, std::shared_ptr<const ImageRecord> image,
+                 const StagedCheckpoint* checkpoint, const Call& call)
+      : state_(state),
+        pod_(std::move(pod)),
+        image_(std::move(image)),
+        checkpoint_(checkpoint),
+        call_(call) {}
 
   absl::StatusOr<ContainerPointer> Run(const v1::ContainerConfig& config) {
     RETURN_IF_ERROR(ReadImage());
@@ -84,6 +91,11 @@ class ContainerSetup {
     ASSIGN_OR_RETURN(image_config_, ParseImageConfig(document));
     image_config_.passwd = image_->passwd;
     image_config_.group = image_->group;
+    // What runs is what ran; an image without a command of its own needs none.
+    if (checkpoint_ != nullptr && !checkpoint_->spec().args.empty()) {
+      image_config_.entrypoint.clear();
+      image_config_.cmd = checkpoint_->spec().args;
+    }
     return absl::OkStatus();
   }
 
@@ -98,6 +110,11 @@ class ContainerSetup {
           Cat("the pod's runtime handler is gone: ", FromAbsl(found.status().message())));
     }
     handler_ = *found;
+    if (checkpoint_ != nullptr && !handler_.path.empty()) {
+      return absl::FailedPreconditionError(
+          Cat("a checkpoint cannot be restored by ", handler_.path,
+              ", which runs the containers of this pod's runtime handler"));
+    }
     record_.set_runtime_path(handler_.path);
     record_.mutable_runtime_args()->Assign(handler_.args.begin(), handler_.args.end());
     return absl::OkStatus();
@@ -113,6 +130,10 @@ class ContainerSetup {
     record_.set_image_id(image_->id);
     record_.set_image_ref(image_->id);
     record_.set_image_name(NameOf(config.image(), *image_));
+    if (checkpoint_ != nullptr) {
+      record_.mutable_restore()->set_checkpointed_at(checkpoint_->config().checkpointed);
+      record_.set_image_name(checkpoint_->config().rootfs_image_name);
+    }
     for (const std::string& folder : image_->layer_folders) record_.add_layers(folder);
     record_.add_layers(state_.paths.Skeleton());
     if (!config.log_path().empty() && !pod->config().log_directory().empty()) {
@@ -172,7 +193,20 @@ class ContainerSetup {
     record_.set_stop_signal(spec.stop_signal.cri);
     record_.set_stop_signal_number(spec.stop_signal.number);
     record_.set_seccomp_bpf(spec.seccomp_bpf_path);
+    if (checkpoint_ != nullptr) RETURN_IF_ERROR(TakeCheckpoint(spec.config, *pod));
     return ReplaceFile(Cat(bundle, "/config.json"), JsonText(spec.config), 0600);
+  }
+
+  // Once all that can be refused was.
+  absl::Status TakeCheckpoint(const Json& config, const record::Pod& pod) {
+    const std::string& id = record_.id();
+    RETURN_IF_ERROR(checkpoint_->CheckMounts(config, state_.paths.Bundle(pod_->id, id),
+                                             record_.mutable_restore()));
+    RETURN_IF_ERROR(checkpoint_->FillUpper(state_.paths.Upper(id), call_));
+    if (!HostIpc(pod)) {
+      RETURN_IF_ERROR(checkpoint_->FillShm(state_.paths.Shm(pod_->id), call_));
+    }
+    return checkpoint_->MoveImages(state_.paths.RestoreImages(id));
   }
 
   // The container's root folder has the owner of this one.
@@ -191,8 +225,14 @@ class ContainerSetup {
     for (const std::string& path : UncoveredVolumes(record_.config(), image_config_)) {
       const std::string folder = state_.paths.Volume(record_.id(), mounts.size());
       RETURN_IF_ERROR(MakeFolders(folder, 0755));
-      RETURN_IF_ERROR(Annotate(CopyFromImage(*image_, path, folder),
-                               Cat("filling the volume ", path, " from image ", image_->id)));
+      bool filled = false;
+      if (checkpoint_ != nullptr) {
+        ASSIGN_OR_RETURN(filled, checkpoint_->FillVolume(mounts.size(), folder, call_));
+      }
+      if (!filled) {
+        RETURN_IF_ERROR(Annotate(CopyFromImage(*image_, path, folder),
+                                 Cat("filling the volume ", path, " from image ", image_->id)));
+      }
       mounts.push_back({folder, path});
     }
     return mounts;
@@ -232,56 +272,101 @@ class ContainerSetup {
   PodState& state_;
   const PodPointer pod_;
   const std::shared_ptr<const ImageRecord> image_;
+  const StagedCheckpoint* const checkpoint_;
+  const Call& call_;
   ImageConfig image_config_;
   record::Container record_;
   RuntimeHandler handler_;
 };
 
+absl::Status CheckSameImage(const PodState& state, const v1::ContainerConfig& config,
+                            const ImageRecord& base) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<const ImageRecord> named,
+                   state.images.Find(config.image().image()));
+  if (named->id == base.id) return absl::OkStatus();
+  return absl::InvalidArgumentError(Cat("config.image ", config.image().image(), " is ", named->id,
+                                        ", but the checkpointed container was made of ", base.id));
+}
+
+// The checkpoint that the request names by an archive's path or by an image that is one; null for
+// an ordinary image.
+absl::StatusOr<std::unique_ptr<StagedCheckpoint>> StageCheckpoint(PodState& state,
+                                                                  const std::string& image,
+                                                                  const std::string& archive,
+                                                                  const Call& call) {
+  if (!archive.empty()) return StagedCheckpoint::FromArchive(state, archive, call);
+  if (image.starts_with('/')) return StagedCheckpoint::FromArchive(state, image, call);
+  const absl::StatusOr<std::shared_ptr<const ImageRecord>> found = state.images.Find(image);
+  if (!found.ok() || (*found)->checkpoint.empty()) return std::unique_ptr<StagedCheckpoint>();
+  if (!state.options.restore_images) {
+    return absl::FailedPreconditionError(
+        Cat("image ", image, " is a checkpoint of a container ", (*found)->checkpoint,
+            ", and the configuration does not allow to restore images "
+            "(checkpoint.restore_images)"));
+  }
+  return StagedCheckpoint::FromImage(state, **found, call);
+}
+
 }  // namespace
 
-absl::StatusOr<v1::CreateContainerResponse> PodRuntime::CreateContainer(
-    const v1::CreateContainerRequest& request, const Call& call) {
-  PodState& state = *state_;
+absl::StatusOr<std::string> PodState::CreateOne(const v1::CreateContainerRequest& request,
+                                                const std::string& archive, const Call& call) {
   RETURN_IF_ERROR(CheckRequest(request));
-  ASSIGN_OR_RETURN(const PodPointer pod, state.table.FindPod(request.pod_sandbox_id()));
+  ASSIGN_OR_RETURN(const PodPointer pod, table.FindPod(request.pod_sandbox_id()));
   RETURN_IF_ERROR(ValidateContainerConfig(pod->record.Get()->config(), request.config()));
-  const std::string name = ContainerName(request.config().metadata(), pod->id);
-  ASSIGN_OR_RETURN(NameLocks::Held reserved, state.container_names.Acquire(name, call));
-  v1::CreateContainerResponse response;
-  if (const ContainerPointer existing = state.table.ContainerNamed(name)) {
+  const v1::ContainerConfig& config = request.config();
+  const std::string name = ContainerName(config.metadata(), pod->id);
+  ASSIGN_OR_RETURN(NameLocks::Held reserved, container_names.Acquire(name, call));
+  if (const ContainerPointer existing = table.ContainerNamed(name)) {
     const ContainerRecord record = existing->record.Get();
     // The answer to an earlier request may have been lost on the way.
     if (record->phase() == record::CONTAINER_READY &&
-        MessageDifferencer::Equals(record->config(), request.config())) {
-      response.set_container_id(existing->id);
-      return response;
+        MessageDifferencer::Equals(record->config(), config)) {
+      return existing->id;
     }
-    return absl::AlreadyExistsError(
-        Cat("container ", request.config().metadata().name(), " of pod ", pod->id, " (attempt ",
-            request.config().metadata().attempt(), ") exists already with id ", existing->id,
-            "; remove it or raise metadata.attempt"));
+    return absl::AlreadyExistsError(Cat("container ", config.metadata().name(), " of pod ", pod->id,
+                                        " (attempt ", config.metadata().attempt(),
+                                        ") exists already with id ", existing->id,
+                                        "; remove it or raise metadata.attempt"));
   }
+  const std::string what = Cat("container ", config.metadata().name(), " of pod ", pod->id);
+  absl::StatusOr<std::unique_ptr<StagedCheckpoint>> checkpoint =
+      StageCheckpoint(*this, config.image().image(), archive, call);
+  if (!checkpoint.ok()) return Annotate(checkpoint.status(), what);
   // Held, so that a StopPodSandbox or RemovePodSandbox comes before or after the whole of it.
   ASSIGN_OR_RETURN(OperationLock::Held held, pod->operations.Acquire(call, Cat("pod ", pod->id)));
   if (pod->record.Get()->phase() != record::POD_READY) {
     return absl::FailedPreconditionError(
         Cat("pod ", pod->id, " is not ready: no container can be created in it"));
   }
-  ASSIGN_OR_RETURN(const std::shared_ptr<const ImageRecord> image,
-                   state.images.Find(request.config().image().image()));
-  state.WarnOfSwap(request.config().linux().resources());
-  ContainerSetup setup(state, pod, image);
-  absl::StatusOr<ContainerPointer> container = setup.Run(request.config());
-  if (!container.ok()) {
-    return Annotate(container.status(),
-                    Cat("container ", request.config().metadata().name(), " of pod ", pod->id));
+  absl::StatusOr<std::shared_ptr<const ImageRecord>> image;
+  if (*checkpoint == nullptr) {
+    image = images.Find(config.image().image());
+    RETURN_IF_ERROR(image.status());
+  } else {
+    absl::Status fits = (*checkpoint)->CheckConfig(pod->record.Get()->config(), config);
+    if (fits.ok()) image = (*checkpoint)->BaseImage();
+    if (fits.ok()) fits = image.status();
+    // Beside an archive the configuration names the container's own image.
+    if (fits.ok() && !archive.empty()) fits = CheckSameImage(*this, config, **image);
+    if (!fits.ok()) return Annotate(fits, what);
   }
+  WarnOfSwap(config.linux().resources());
+  ContainerSetup setup(*this, pod, *image, checkpoint->get(), call);
+  absl::StatusOr<ContainerPointer> container = setup.Run(config);
+  if (!container.ok()) return Annotate(container.status(), what);
   {
     absl::MutexLock lock(&pod->event_mutex);
-    state.table.Add(*container);
-    state.Publish(*pod, (*container)->id, v1::CONTAINER_CREATED_EVENT);
+    table.Add(*container);
+    Publish(*pod, (*container)->id, v1::CONTAINER_CREATED_EVENT);
   }
-  response.set_container_id((*container)->id);
+  return (*container)->id;
+}
+
+absl::StatusOr<v1::CreateContainerResponse> PodRuntime::CreateContainer(
+    const v1::CreateContainerRequest& request, const Call& call) {
+  v1::CreateContainerResponse response;
+  ASSIGN_OR_RETURN(*response.mutable_container_id(), state_->CreateOne(request, "", call));
   return response;
 }
 

@@ -54,6 +54,10 @@ class Paths {
   std::string Volume(std::string_view id, size_t number) const {
     return Cat(Container(id), "/volumes/", number);
   }
+  // CRIU's images of a container that is to be restored; its log and pid file are in Container().
+  std::string RestoreImages(std::string_view id) const { return Cat(Container(id), "/checkpoint"); }
+  // Checkpoints on their way out or in, each in a folder of its own.
+  std::string Checkpoints() const { return Cat(root_, "/checkpoints"); }
   // The lowest layer of an image that is mounted as a volume.
   std::string EmptyLayer() const { return Cat(root_, "/empty"); }
   // For trying what the file system can do, at the start.

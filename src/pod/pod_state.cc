@@ -20,7 +20,8 @@ PodState::PodState(PodOptions its_options, Database& its_database, ImageStore& i
       paths(options.root, options.state, options.netns_dir),
       database(its_database),
       images(its_images),
-      networks(its_networks) {}
+      networks(its_networks),
+      criu(options.criu) {}
 
 PodState::~PodState() {
   // Connections first, then the thread that serves them; the worker runs out what they left to do.
@@ -54,6 +55,7 @@ absl::Status PodState::Open() {
   }
   RETURN_IF_ERROR(MakeFolders(paths.Containers(), 0711));
   RETURN_IF_ERROR(MakeFolders(paths.Pods(), 0711));
+  RETURN_IF_ERROR(MakeFolders(paths.Checkpoints(), 0700));
   RETURN_IF_ERROR(MakeSkeleton());
   RETURN_IF_ERROR(PrepareNetnsFolder(paths.NetnsFolder()));
   ASSIGN_OR_RETURN(const std::string boot, ReadFile("/proc/sys/kernel/random/boot_id", 128));

@@ -10,6 +10,7 @@
 
 #include "api/record.pb.h"
 #include "base/call.h"
+#include "checkpoint/criu.h"
 #include "db/database.h"
 #include "image/image_store.h"
 #include "kernel/cgroup.h"
@@ -57,6 +58,7 @@ struct PodState : public MonitorEvents {
   SelinuxLevels selinux_levels;
   std::unique_ptr<RuntimeHandlers> handlers;
   std::unique_ptr<SeccompCache> seccomp;
+  Criu criu;
   std::unique_ptr<RecordStore> records;
   std::unique_ptr<MonitorProgram> monitor_program;  // null: see monitor_error
   absl::Status monitor_error;
@@ -169,6 +171,16 @@ struct PodState : public MonitorEvents {
   std::string OwnPodCgroup(std::string_view pod_id) const;
   // Stops a scope or slice; a failure is logged, for the cgroup is removed in any case.
   void CloseUnit(const std::string& name);
+
+  // --- create_container.cc ---
+  // CreateContainer; with an archive the container is made from that checkpoint, whatever its image
+  // says.
+  absl::StatusOr<std::string> CreateOne(const v1::CreateContainerRequest& request,
+                                        const std::string& archive, const Call& call);
+
+  // --- checkpoint_sweep.cc ---
+  // What an interrupted checkpoint left: CRIU ends, frozen containers run again, its folder goes.
+  void SweepCheckpoints();
 
   // --- exec_sync.cc ---
   // The OCI process object, as JSON text, of an exec in the container.

@@ -79,6 +79,8 @@ absl::Status Recovery::Run() {
   monitors_ = FindMonitors();
   TakePods(std::move(loaded.pods));
   TakeContainers(std::move(loaded.containers));
+  // Before anybody is asked: a frozen process answers to nothing.
+  state_.SweepCheckpoints();
   Reconnect();
   FinishContainers();
   FinishPods();

@@ -26,6 +26,9 @@ void PodRuntime::WarmUp() {
   // Nobody is the worse for a failure but the container that asks for it, which tells.
   if (absl::Status status = PrepareDefaultSeccomp(state_->limits, *state_->seccomp); !status.ok())
     LOG_WARN("the default seccomp profile is not ready: {}", status.ToString());
+  if (absl::Status status = state_->criu.Ready(Call{}); !status.ok()) {
+    LOG_INFO("no checkpoints: {}", std::string(FromAbsl(status.message())));
+  }
 }
 
 absl::Status PodRuntime::Ready() const { return state_->monitor_error; }
@@ -58,6 +61,10 @@ Json PodRuntime::Facts() const {
           {"userNamespaces", state_->limits.user_namespaces.ok()
                                  ? "supported"
                                  : std::string(FromAbsl(state_->limits.user_namespaces.message()))},
+          {"checkpoints", state_->criu.Known().ok()
+                              ? Cat("supported, by CRIU ", state_->criu.version())
+                              : std::string(FromAbsl(state_->criu.Known().message()))},
+          {"checkpointSupport", state_->criu.Known().ok()},
           {"cgroupVersion", version()},
           {"cgroupDriver", SystemdCgroups() ? "systemd" : "cgroupfs"},
           {"defaultRuntimeHandler", state_->handlers->default_name()},

@@ -45,6 +45,8 @@ struct PodOptions {
   std::vector<std::string> cdi_folders = {"/etc/cdi", "/var/run/cdi"};
   uint64_t log_line_max = 16384;  // content bytes of one line of a container's log
   uint64_t shm_bytes = 64 << 20;  // size of a pod's /dev/shm
+  std::string criu = "criu";      // the program, or its name; "": no checkpoints
+  bool restore_images = false;    // images that are checkpoints are restored
 };
 
 class PodRuntime {
@@ -83,6 +85,15 @@ class PodRuntime {
       const v1::ContainerStatusRequest& request, const Call& call);
   absl::StatusOr<v1::ListContainersResponse> ListContainers(
       const v1::ListContainersRequest& request, const Call& call);
+
+  // docs/checkpoints.md. CreateContainer makes a container from a checkpoint, too, if its image is
+  // the absolute path of an archive.
+  absl::StatusOr<v1::CheckpointContainerResponse> CheckpointContainer(
+      const v1::CheckpointContainerRequest& request, const Call& call);
+  absl::StatusOr<v1::CheckpointPodResponse> CheckpointPod(const v1::CheckpointPodRequest& request,
+                                                          const Call& call);
+  absl::StatusOr<v1::RestorePodResponse> RestorePod(const v1::RestorePodRequest& request,
+                                                    const Call& call);
 
   absl::StatusOr<v1::UpdateContainerResourcesResponse> UpdateContainerResources(
       const v1::UpdateContainerResourcesRequest& request, const Call& call);

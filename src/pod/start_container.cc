@@ -1,8 +1,11 @@
 // StartContainer: one message to the pod's monitor, which does all the rest. The outcome is taken
 // over on the watcher's thread, so that it counts even if the caller has gone meanwhile.
 #include "absl/time/clock.h"
+#include "base/file.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "pod/pod_state.h"
+#include "pod/restore_request.h"
 
 namespace crisp {
 namespace {
@@ -33,9 +36,8 @@ absl::Status CheckStartable(const PodState& state, const ContainerEntry& contain
                                            record->target_id(), " does not run any more"));
 }
 
-monitor::Request StartRequest(const PodState& state, const record::Container& record) {
-  monitor::Request request;
-  monitor::StartContainer& start = *request.mutable_start();
+monitor::StartContainer StartMessage(const PodState& state, const record::Container& record) {
+  monitor::StartContainer start;
   start.set_container_id(record.id());
   start.set_bundle(state.paths.Bundle(record.pod_id(), record.id()));
   *start.mutable_rootfs()->mutable_lower() = record.layers();
@@ -53,6 +55,18 @@ monitor::Request StartRequest(const PodState& state, const record::Container& re
   start.set_cgroup_path(record.cgroup_path());
   start.set_launcher(record.runtime_path());
   *start.mutable_launcher_args() = record.runtime_args();
+  return start;
+}
+
+absl::StatusOr<monitor::Request> RequestFor(PodState& state, const record::Container& record,
+                                            const Call& call) {
+  monitor::Request request;
+  if (!record.has_restore()) {
+    *request.mutable_start() = StartMessage(state, record);
+    return request;
+  }
+  ASSIGN_OR_RETURN(*request.mutable_restore(), RestoreMessage(state, record, call));
+  *request.mutable_restore()->mutable_start() = StartMessage(state, record);
   return request;
 }
 
@@ -67,10 +81,23 @@ monitor::ExitRecord NeverRan(const std::string& id, const absl::Status& why) {
   return exit;
 }
 
+// They have done their part, and may be as large as the container's memory.
+void DropImages(PodState& state, const std::string& id) {
+  state.worker->Post([&state, id] {
+    if (absl::Status status = state.trash->Throw(state.paths.RestoreImages(id)); !status.ok()) {
+      LOG_ERROR("container {}: {}", id, status.ToString());
+    }
+  });
+}
+
 // What the monitor answered, on the watcher's thread.
 void TakeAnswer(PodState& state, const ContainerPointer& container,
                 const std::shared_ptr<MonitorClient>& client, const MonitorClient::Answer& answer) {
-  if (answer.ok()) return state.NoteStarted(container, answer->pid(), answer->started_at());
+  if (answer.ok()) {
+    state.NoteStarted(container, answer->pid(), answer->started_at());
+    if (container->record.Get()->has_restore()) DropImages(state, container->id);
+    return;
+  }
   if (absl::IsUnavailable(answer.status())) {
     // Never asked: it stays as it was. If the monitor died, its burial decides.
     if (!client->gone()) {
@@ -103,6 +130,7 @@ absl::StatusOr<v1::StartContainerResponse> PodRuntime::StartContainer(
                                       " cannot be started: the monitor of pod ", container->pod->id,
                                       " has ended"));
   }
+  ASSIGN_OR_RETURN(monitor::Request start, RequestFor(state, *container->record.Get(), call));
   RETURN_IF_ERROR(state.SetPhase(*container, record::CONTAINER_STARTING));
   if (absl::Status status = state.OpenScope(*container, call); !status.ok()) {
     state.NoteExit(container, NeverRan(container->id, status));
@@ -110,7 +138,7 @@ absl::StatusOr<v1::StartContainerResponse> PodRuntime::StartContainer(
   }
   container->answered = false;
   auto failure = std::make_shared<absl::Status>();
-  client->Send(StartRequest(state, *container->record.Get()), {},
+  client->Send(std::move(start), {},
                [&state, container, client, failure](const MonitorClient::Answer& answer) {
                  *failure = answer.status();  // before the record changes: who waits reads it then
                  TakeAnswer(state, container, client, answer);

@@ -53,6 +53,7 @@ struct TestImage {
   };
   std::vector<Layer> layers;  // lowest first
   nlohmann::json config = {{"Env", {"PATH=/usr/local/bin:/usr/bin:/bin:/sbin"}}, {"Cmd", {"sh"}}};
+  nlohmann::json annotations = nlohmann::json::object();  // of the manifest
   bool docker = false;  // media types of Docker's schema 2, not OCI's
   // What the manifest and the configuration say instead of the truth, by layer; empty: the truth.
   std::vector<std::string> claimed_diff_ids;

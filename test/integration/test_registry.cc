@@ -135,15 +135,15 @@ std::string TestRegistry::Push(const std::string& name, const TestImage& image) 
   }
   const std::string config_text = config.dump();
   const std::string media_type = image.docker ? kDockerManifest : kOciManifest;
-  const json manifest = {
-      {"schemaVersion", 2},
-      {"mediaType", media_type},
-      {"config",
-       {{"mediaType", image.docker ? "application/vnd.docker.container.image.v1+json"
-                                   : "application/vnd.oci.image.config.v1+json"},
-        {"digest", PushBlob(repository, config_text)},
-        {"size", config_text.size()}}},
-      {"layers", layers}};
+  json manifest = {{"schemaVersion", 2},
+                   {"mediaType", media_type},
+                   {"config",
+                    {{"mediaType", image.docker ? "application/vnd.docker.container.image.v1+json"
+                                                : "application/vnd.oci.image.config.v1+json"},
+                     {"digest", PushBlob(repository, config_text)},
+                     {"size", config_text.size()}}},
+                   {"layers", layers}};
+  if (!image.annotations.empty()) manifest["annotations"] = image.annotations;
   return PushManifest(name, manifest.dump(), media_type);
 }
 
