@@ -45,7 +45,7 @@ struct Config {
   std::string listen = "unix:///run/crisp/crispd.sock";
   std::string log_level = "info";
   std::string monitor;
-  std::string cgroup_driver = "cgroupfs";
+  std::string cgroup_driver = "auto";
   std::string default_runtime = "native";
 
   int64_t server_threads = 512;
