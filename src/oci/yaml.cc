@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <string>
+#include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "base/status.h"
@@ -79,22 +80,52 @@ class Converter {
   size_t nodes_ = 0;
 };
 
-}  // namespace
+absl::Status Damaged(const yaml_parser_t& parser) {
+  return absl::InvalidArgumentError(
+      Cat("no valid YAML: ", parser.problem != nullptr ? parser.problem : "damaged", " in line ",
+          parser.problem_mark.line + 1));
+}
 
-absl::StatusOr<Json> ParseYaml(std::string_view text, std::string_view name) {
+// A walk that keeps nothing and stops at the first thing too many: the library's own time grows
+// with the square of the depth.
+absl::Status CheckShape(yaml_parser_t& parser) {
+  int depth = 0;
+  for (size_t events = 0;; ++events) {
+    yaml_event_t event;
+    if (yaml_parser_parse(&parser, &event) == 0) return Damaged(parser);
+    const yaml_event_type_t type = event.type;
+    yaml_event_delete(&event);
+    if (type == YAML_STREAM_END_EVENT) return absl::OkStatus();
+    if (type == YAML_SEQUENCE_START_EVENT || type == YAML_MAPPING_START_EVENT) ++depth;
+    if (type == YAML_SEQUENCE_END_EVENT || type == YAML_MAPPING_END_EVENT) --depth;
+    if (depth > kMaxDepth) return absl::InvalidArgumentError("it nests too deep");
+    if (events > 2 * kMaxNodes) return absl::InvalidArgumentError("it has too many values");
+  }
+}
+
+absl::StatusOr<Json> Load(yaml_parser_t& parser) {
+  yaml_document_t document;
+  if (yaml_parser_load(&parser, &document) == 0) return Damaged(parser);
+  const absl::Cleanup delete_document = [&] { yaml_document_delete(&document); };
+  return Converter(document).Convert(1, 0);
+}
+
+// What `read` makes of the text with a parser of its own.
+template <typename Read>
+auto Parse(std::string_view text, Read read) -> decltype(read(std::declval<yaml_parser_t&>())) {
   yaml_parser_t parser;
   if (yaml_parser_initialize(&parser) == 0) return absl::ResourceExhaustedError("out of memory");
   const absl::Cleanup delete_parser = [&] { yaml_parser_delete(&parser); };
   yaml_parser_set_input_string(&parser, reinterpret_cast<const unsigned char*>(text.data()),
                                text.size());
-  yaml_document_t document;
-  if (yaml_parser_load(&parser, &document) == 0) {
-    return absl::InvalidArgumentError(
-        Cat(name, ": no valid YAML: ", parser.problem != nullptr ? parser.problem : "damaged",
-            " in line ", parser.problem_mark.line + 1));
-  }
-  const absl::Cleanup delete_document = [&] { yaml_document_delete(&document); };
-  absl::StatusOr<Json> value = Converter(document).Convert(1, 0);
+  return read(parser);
+}
+
+}  // namespace
+
+absl::StatusOr<Json> ParseYaml(std::string_view text, std::string_view name) {
+  RETURN_IF_ERROR(Annotate(Parse(text, CheckShape), name));
+  absl::StatusOr<Json> value = Parse(text, Load);
   if (!value.ok()) return Annotate(value.status(), name);
   return value;
 }

@@ -327,9 +327,10 @@ TEST_F(ClientTest, AManifestAskedByDigestMustHaveIt) {
 }
 
 TEST_F(ClientTest, SilenceAndCallersEndATransfer) {
-  std::atomic<bool> stop = false;
-  Serve([&](const Request&) {
-    while (!stop) absl::SleepFor(absl::Milliseconds(5));
+  const auto stop =
+      std::make_shared<std::atomic<bool>>(false);  // the server outlives this function
+  Serve([stop](const Request&) {
+    while (!*stop) absl::SleepFor(absl::Milliseconds(5));
     return std::string();
   });
   RegistryOptions options = Direct();
@@ -345,7 +346,7 @@ TEST_F(ClientTest, SilenceAndCallersEndATransfer) {
   call = Call{.deadline = absl::Now() + absl::Milliseconds(20)};
   EXPECT_EQ(client.FetchImage(Ref(), {}, call).status().code(),
             absl::StatusCode::kDeadlineExceeded);
-  stop = true;
+  *stop = true;
 }
 
 TEST_F(ClientTest, TheReceiversErrorIsTheResult) {

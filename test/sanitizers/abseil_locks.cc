@@ -1,6 +1,7 @@
-// Debian's Abseil is built without ThreadSanitizer, which so cannot see its locks: in a build with it, every call of them
-// from crisp goes through a function here (ld --wrap) that says what is released and acquired. CRISP_ABSEIL is how mangled
-// names of the library begin, with its inline namespace.
+// Debian's Abseil is built without ThreadSanitizer, which so cannot see its locks: in a build with
+// it, every call of them from crisp goes through a function here (ld --wrap) that says what is
+// released and acquired. CRISP_ABSEIL is how mangled names of the library begin, with its inline
+// namespace.
 #include <sanitizer/tsan_interface.h>
 
 #include "absl/synchronization/mutex.h"
