@@ -19,8 +19,11 @@ constexpr size_t kMaxLine = 300;
 
 // Lines that are written in every run, or that only say that there was an error before.
 bool IsNoise(std::string_view words) {
-  return words.find("setup RLIMIT_NOFILE") != words.npos || words.starts_with("exited, status=") ||
-         words.ends_with("FAILED.");
+  for (const std::string_view noise :
+       {"setup RLIMIT_NOFILE", "Unable to create tun", "cgroupd: recv req"}) {
+    if (words.find(noise) != words.npos) return true;
+  }
+  return words.starts_with("exited, status=") || words.ends_with("FAILED.");
 }
 
 }  // namespace

@@ -6,14 +6,15 @@ namespace crisp {
 namespace {
 
 TEST(CriuLog, TellsTheErrorsWithoutTimesAndPlaces) {
-  EXPECT_EQ(
-      CriuErrors("(00.001) Version: 4.1.1\n"
-                 "(00.049101) Error (criu/util.c:1533): rlimit: Can't setup RLIMIT_NOFILE for "
-                 "self: Operation not permitted\n"
-                 "(00.10)      1: Error (criu/files-reg.c:99): Can't open file /data/x\n"
-                 "(00.11) Warn  (criu/mount.c:1): nothing\n"
-                 "(00.12) Error (criu/cr-restore.c:1): Restoring FAILED.\n"),
-      "Can't open file /data/x");
+  EXPECT_EQ(CriuErrors(
+                "(00.001) Version: 4.1.1\n"
+                "(00.049101) Error (criu/util.c:1533): rlimit: Can't setup RLIMIT_NOFILE for "
+                "self: Operation not permitted\n"
+                "(00.10)      1: Error (criu/files-reg.c:99): Can't open file /data/x\n"
+                "(00.11) Error (criu/tun.c:1): tun: Unable to create tun: Operation not permitted\n"
+                "(00.11) Warn  (criu/mount.c:1): nothing\n"
+                "(00.12) Error (criu/cr-restore.c:1): Restoring FAILED.\n"),
+            "Can't open file /data/x");
 }
 
 TEST(CriuLog, KeepsTheLastThree) {
