@@ -210,16 +210,6 @@ TEST_F(BadInput, DuplicateHostPorts) {
   EXPECT_THAT(cri().RunPod(second).status().message(), HasSubstr("23456"));
 }
 
-TEST_F(BadInput, VerbsOfTheNextIssueSayUnimplemented) {
-  const Pod pod = RunPod("later");
-  v1::CheckpointContainerRequest checkpoint;
-  checkpoint.set_container_id(StartIdle(pod));
-  EXPECT_THAT(cri().Call(&CriClient::RuntimeStub::CheckpointContainer, checkpoint),
-              Fails(StatusCode::kUnimplemented, ""));
-  EXPECT_THAT(cri().Call(&CriClient::RuntimeStub::RestorePod, v1::RestorePodRequest()),
-              Fails(StatusCode::kUnimplemented, ""));
-}
-
 TEST_F(BadInput, StatusIsReadyAndVersionComplete) {
   const auto version = Must(cri().Call(&CriClient::RuntimeStub::Version, v1::VersionRequest()));
   EXPECT_EQ(version.version(), "0.1.0");
