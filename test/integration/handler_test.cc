@@ -76,7 +76,7 @@ TEST_F(Handlers, TerminalsAndAttachedClients) {
 
     CrispSession exec(daemon().endpoint(),
                       {"exec", "-it", handler, "sh", "-c",
-                       "read x; until stty size; do sleep 0.05; done; tty; exit 7"},
+                       "read x; until stty size | grep '40 100'; do sleep 0.05; done; tty; exit 7"},
                       CrispSession::Input::kTerminal);
     exec.Say("a\n");
     EXPECT_THAT(exec.ReadUntil("/dev/pts/1\r\n"), HasSubstr("40 100\r\n")) << handler;

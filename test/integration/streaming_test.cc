@@ -101,8 +101,8 @@ TEST_F(Streaming, AnExecWithATerminal) {
   StartIdle(RunPod("terminal"));
   const auto session =
       Crisp({"exec", "-it", "terminal", "sh", "-c",
-             "echo $TERM; read x; until stty size; do sleep 0.05; done; read x; stty "
-             "size; exit 7"},
+             "echo $TERM; read x; until stty size | grep '40 100'; do sleep 0.05; done; "
+             "read x; stty size; exit 7"},
             Input::kTerminal);
   session->ReadUntil("xterm\r\n");
   EXPECT_FALSE(session->terminal_restored());
