@@ -63,43 +63,41 @@ double IdlePercent(const Target& target, absl::Duration idle) {
   return 100 * absl::FDivDuration(sum() - before, idle);
 }
 
-using Runtime = CriClient::RuntimeStub;
-
+// One verb after the other, as what a large answer leaves to do would be on the next one's clock.
 absl::Status MeasureReads(Target& target, const Pods& pods, int reads) {
+  using Runtime = CriClient::RuntimeStub;
   CriClient& client = target.client();
-  const auto timed = [&](const char* verb, auto&& call) {
-    return Measure(target.samples(), Cat(verb, ", ", pods.size(), " pods"), call).status();
+  absl::Status verdict;
+  const auto timed = [&](const char* verb, int count, auto&& call) {
+    const std::string name = Cat(verb, ", ", pods.size(), " pods");
+    for (int i = 0; i < count; ++i) {
+      const Target::Pod& pod = pods[i % pods.size()];
+      const auto answer = Measure(target.samples(), name, [&] { return call(pod); });
+      // Not every runtime has them all.
+      if (!absl::IsUnimplemented(answer.status())) verdict.Update(answer.status());
+      if (!answer.ok()) return;
+    }
   };
-  for (int i = 0; i < reads; ++i) {
-    const Target::Pod& pod = pods[i % pods.size()];
-    RETURN_IF_ERROR(timed("ListPodSandbox", [&] { return client.ListPods(); }));
-    RETURN_IF_ERROR(timed("ListContainers", [&] { return client.ListContainers(); }));
-    RETURN_IF_ERROR(timed("PodSandboxStatus", [&] { return client.PodStatus(pod.id); }));
-    RETURN_IF_ERROR(
-        timed("ContainerStatus", [&] { return client.ContainerStatus(pod.container); }));
-    RETURN_IF_ERROR(
-        timed("Status", [&] { return client.Call(&Runtime::Status, v1::StatusRequest()); }));
-    RETURN_IF_ERROR(timed("ListImages", [&] { return client.ListImages(); }));
-  }
-  return absl::OkStatus();
-}
-
-// Apart from the others, as what a large answer leaves to do would be on their clock, and fewer.
-void MeasureStats(Target& target, size_t pods, int reads) {
-  CriClient& client = target.client();
-  const auto timed = [&](const char* verb, auto&& call) {
-    // Not every runtime has them.
-    for (int i = 0; i < std::max(reads / 4, 1); ++i)
-      (void)Measure(target.samples(), Cat(verb, ", ", pods, " pods"), call);
-  };
-  timed("ListContainerStats",
-        [&] { return client.Call(&Runtime::ListContainerStats, v1::ListContainerStatsRequest()); });
-  timed("ListPodSandboxStats", [&] {
+  using Pod = Target::Pod;
+  timed("ListPodSandbox", reads, [&](const Pod&) { return client.ListPods(); });
+  timed("ListContainers", reads, [&](const Pod&) { return client.ListContainers(); });
+  timed("PodSandboxStatus", reads, [&](const Pod& pod) { return client.PodStatus(pod.id); });
+  timed("ContainerStatus", reads,
+        [&](const Pod& pod) { return client.ContainerStatus(pod.container); });
+  timed("Status", reads,
+        [&](const Pod&) { return client.Call(&Runtime::Status, v1::StatusRequest()); });
+  timed("ListImages", reads, [&](const Pod&) { return client.ListImages(); });
+  const int fewer = std::max(reads / 4, 1);
+  timed("ListContainerStats", fewer, [&](const Pod&) {
+    return client.Call(&Runtime::ListContainerStats, v1::ListContainerStatsRequest());
+  });
+  timed("ListPodSandboxStats", fewer, [&](const Pod&) {
     return client.Call(&Runtime::ListPodSandboxStats, v1::ListPodSandboxStatsRequest());
   });
-  timed("ListPodSandboxMetrics", [&] {
+  timed("ListPodSandboxMetrics", fewer, [&](const Pod&) {
     return client.Call(&Runtime::ListPodSandboxMetrics, v1::ListPodSandboxMetricsRequest());
   });
+  return verdict;
 }
 
 }  // namespace
@@ -109,7 +107,6 @@ absl::Status MeasureDensity(Target& target, const DensityPlan& plan) {
   json memory = MemoryWith(target, pods.size());
   memory["idle_processor_percent"] = IdlePercent(target, plan.idle);
   absl::Status verdict = MeasureReads(target, pods, plan.reads);
-  MeasureStats(target, pods.size(), plan.reads);
   // What the reads left behind: descriptors, measured layers, the allocator's pages.
   memory["daemon_after_reads"] = MemoryOfDaemon(target);
   target.facts()["memory"].push_back(memory);

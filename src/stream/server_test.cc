@@ -84,12 +84,13 @@ TEST_F(ServerTest, ProtocolsAreAgreedOnInTheClientsOrder) {
 TEST_F(ServerTest, FramesSentAheadOfTheAnswerCount) {
   const std::string url = *server_->ForExec(kEcho);
   TestConnection connection(url);
-  SpdyHeaderEncoder encoder;
+  SpdyHeaderEncoder encoder;  // must see them in this order
+  const std::string error = encoder.Encode({{"streamtype", "error"}});
+  const std::string out = encoder.Encode({{"streamtype", "stdout"}});
   connection.Send(Cat("POST ", connection.path(),
                       " HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
                       "X-Stream-Protocol-Version: v4.channel.k8s.io\r\n\r\n",
-                      SpdySynStream(1, encoder.Encode({{"streamtype", "error"}}), false),
-                      SpdySynStream(3, encoder.Encode({{"streamtype", "stdout"}}), false)));
+                      SpdySynStream(1, error, false), SpdySynStream(3, out, false)));
   std::string all;
   for (std::string more; all.find("Success") == std::string::npos;) {
     more = connection.Receive();

@@ -62,8 +62,9 @@ uint64_t Output(StreamServer& server, bool web) {
   client.ReceiveHead();
   SpdyHeaderEncoder encoder;
   if (!web) {
-    client.Send(Cat(SpdySynStream(1, encoder.Encode({{"streamtype", "error"}}), false),
-                    SpdySynStream(3, encoder.Encode({{"streamtype", "stdout"}}), false)));
+    // Each on its own: the encoder must see them in this order.
+    client.Send(SpdySynStream(1, encoder.Encode({{"streamtype", "error"}}), false));
+    client.Send(SpdySynStream(3, encoder.Encode({{"streamtype", "stdout"}}), false));
   }
   return Drain(client.fd());
 }
