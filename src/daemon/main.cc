@@ -1,14 +1,11 @@
 // crispd: the order in which it comes up and goes down.
 #include <malloc.h>
-#include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
 
-#include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "daemon/daemon.h"
@@ -18,33 +15,27 @@
 namespace crisp {
 namespace {
 
-int g_stop_fd = -1;  // an eventfd that the signal handler raises
-
-void OnStopSignal(int) {
-  const int saved = errno;
-  const uint64_t one = 1;
-  (void)!::write(g_stop_fd, &one, sizeof(one));
-  errno = saved;
+sigset_t StopSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  return signals;
 }
 
-// Handlers rather than a blocked mask: what the daemon spawns must not inherit one.
-absl::Status CatchSignals() {
-  g_stop_fd = ::eventfd(0, EFD_CLOEXEC);
-  if (g_stop_fd < 0) return ErrnoStatus("make an eventfd");
-  struct sigaction stop = {}, ignore = {};
-  stop.sa_handler = OnStopSignal;
-  stop.sa_flags = SA_RESTART;
-  ignore.sa_handler = SIG_IGN;
-  ::sigaction(SIGTERM, &stop, nullptr);
-  ::sigaction(SIGINT, &stop, nullptr);
-  ::sigaction(SIGPIPE, &ignore, nullptr);
-  ::sigaction(SIGHUP, &ignore, nullptr);
-  return absl::OkStatus();
+// Before there is another thread: a handler would run on any of them. What the daemon spawns starts
+// with an empty mask (base/subprocess.h, pod/monitor_program.h).
+void BlockSignals() {
+  const sigset_t stop = StopSignals();
+  ::pthread_sigmask(SIG_BLOCK, &stop, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGHUP, SIG_IGN);
 }
 
 void WaitForStop() {
-  uint64_t count = 0;
-  while (::read(g_stop_fd, &count, sizeof(count)) < 0 && errno == EINTR) {
+  const sigset_t stop = StopSignals();
+  int signal = 0;
+  while (::sigwait(&stop, &signal) == EINTR) {
   }
 }
 
@@ -63,7 +54,7 @@ absl::Status Run(const Config& config) {
         "crispd needs root, for namespaces, mounts and cgroups; start it with sudo or as a "
         "service");
   }
-  RETURN_IF_ERROR(CatchSignals());
+  BlockSignals();
   ASSIGN_OR_RETURN(const std::unique_ptr<Daemon> daemon, Daemon::Start(config));
   LOG_INFO("crispd {} serves {}", CRISP_VERSION, config.listen);
   ::malloc_trim(0);
