@@ -131,6 +131,7 @@ void NodeState::AddProcesses(const Scope& scope) {
     std::string words = command.ok() ? *command : "";
     std::replace(words.begin(), words.end(), '\0', ' ');
     if (words.empty()) continue;  // gone, or a zombie that its parent has yet to reap
+    if (words.find("/llvm-symbolizer") != std::string::npos) continue;  // of a sanitizer
     things_["process"].insert(Cat(pid, " ", Trim(words)));
     for (const char* kind : {"mnt", "pid", "net", "ipc", "uts", "cgroup", "user"}) {
       char target[PATH_MAX];
