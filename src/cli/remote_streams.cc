@@ -6,10 +6,8 @@
 #include <unistd.h>
 
 #include <array>
-#include <atomic>
 #include <charconv>
 #include <optional>
-#include <semaphore>
 #include <thread>
 
 #include "base/file.h"
@@ -34,37 +32,43 @@ constexpr absl::Duration kHalfOpenPatience = absl::Seconds(1);
 class InputPump {
  public:
   InputPump(WebSocket& socket, int fd)
-      : socket_(socket), fd_(fd), stop_(eventfd(0, EFD_CLOEXEC)), thread_([this] { Pump(); }) {}
+      : socket_(socket),
+        fd_(fd),
+        stop_(eventfd(0, EFD_CLOEXEC)),
+        sent_(eventfd(0, EFD_CLOEXEC)),
+        thread_([this] { Pump(); }) {}
   ~InputPump() {
-    stopped_ = true;
     eventfd_write(stop_.get(), 1);
-    sent_.release();
     thread_.join();
   }
 
  private:
+  // False when it is to stop.
+  bool AwaitInput(int fd) {
+    std::array<struct pollfd, 2> fds = {{{fd, POLLIN, 0}, {stop_.get(), POLLIN, 0}}};
+    while (poll(fds.data(), fds.size(), -1) < 0) {
+    }
+    return fds[1].revents == 0;
+  }
+
   void Pump() {
     std::array<char, kInputBytes> bytes;
-    while (!stopped_) {
-      std::array<struct pollfd, 2> fds = {{{fd_, POLLIN, 0}, {stop_.get(), POLLIN, 0}}};
-      if (poll(fds.data(), fds.size(), -1) < 0) continue;
-      if (fds[1].revents != 0) return;
+    while (AwaitInput(fd_)) {
       const ssize_t count = read(fd_, bytes.data(), bytes.size());
       if (count < 0 && (errno == EINTR || errno == EAGAIN)) continue;
       socket_.Post([this, text = std::string(bytes.data(), count > 0 ? count : 0)] {
         if (text.empty()) return socket_.Send(kClose, std::string(1, kStdin));
-        socket_.Send(kStdin, text, [this] { sent_.release(); });
+        socket_.Send(kStdin, text, [this] { eventfd_write(sent_.get(), 1); });
       });
-      if (count <= 0) return;
-      sent_.acquire();
+      eventfd_t sent = 0;
+      if (count <= 0 || !AwaitInput(sent_.get()) || eventfd_read(sent_.get(), &sent) != 0) return;
     }
   }
 
   WebSocket& socket_;
   const int fd_;
   const UniqueFd stop_;
-  std::atomic<bool> stopped_ = false;
-  std::counting_semaphore<> sent_{0};
+  const UniqueFd sent_;
   std::thread thread_;
 };
 

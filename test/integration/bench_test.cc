@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/subprocess.h"
 #include "base/text.h"
+#include "test/integration/crisp_session.h"
 #include "test/integration/node_test.h"
 
 namespace crisp {
@@ -24,7 +25,7 @@ TEST_F(BenchTool, MeasuresEveryFigure) {
   }
   request.argv.insert(request.argv.end(), {"--crun", "", "--image", kBusybox, "--json", report,
                                            "crisp=" + daemon().endpoint()});
-  request.environment = {"PATH=/usr/bin:/bin"};
+  request.environment = ToolEnvironment();
   const ProcessResult result = Must(RunProcess(request, Call().Within(absl::Seconds(120))));
   ASSERT_EQ(result.exit_code, 0) << result.stderr_data;
   const Json json = Must(ParseJson(Must(ReadFile(report)), report));

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/subprocess.h"
 #include "base/text.h"
+#include "test/integration/crisp_session.h"
 #include "test/integration/node_test.h"
 
 namespace crisp {
@@ -19,8 +20,9 @@ class Cli : public NodeTest {
     ProcessRequest request;
     request.argv = {JoinPath(ProgramFolder(), "crisp")};
     request.argv.insert(request.argv.end(), words.begin(), words.end());
-    request.environment = {"PATH=/usr/bin:/bin", "CRISP_ENDPOINT=" + daemon().endpoint(),
-                           "HOME=/root"};
+    request.environment = ToolEnvironment();
+    request.environment.push_back("CRISP_ENDPOINT=" + daemon().endpoint());
+    request.environment.push_back("HOME=/root");
     const auto result = RunProcess(request, Call().Within(absl::Seconds(60)));
     EXPECT_THAT(result, IsOk());
     return result.value_or(ProcessResult());

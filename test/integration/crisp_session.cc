@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "test/integration/test_folder.h"
 
 namespace crisp {
@@ -30,6 +31,14 @@ struct Pipe {
 };
 
 }  // namespace
+
+std::vector<std::string> ToolEnvironment() {
+  std::vector<std::string> environment = {"PATH=/usr/bin:/bin"};
+  for (const char* name : {"ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"}) {
+    if (const char* value = getenv(name)) environment.push_back(Cat(name, "=", value));
+  }
+  return environment;
+}
 
 CrispSession::CrispSession(const std::string& endpoint, const std::vector<std::string>& words,
                            Input input) {
@@ -71,11 +80,14 @@ void CrispSession::Start(const std::string& endpoint, const std::vector<std::str
   std::vector<char*> argv = {const_cast<char*>(program.c_str())};
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
-  std::string setting = "CRISP_ENDPOINT=" + endpoint;
-  std::string path = "PATH=/usr/bin:/bin";
-  char* environment[] = {setting.data(), path.data(), nullptr};
-  EXPECT_EQ(posix_spawn(&pid_, program.c_str(), &actions, &attributes, argv.data(), environment),
-            0);
+  std::vector<std::string> settings = ToolEnvironment();
+  settings.push_back("CRISP_ENDPOINT=" + endpoint);
+  std::vector<char*> environment;
+  for (std::string& setting : settings) environment.push_back(setting.data());
+  environment.push_back(nullptr);
+  EXPECT_EQ(
+      posix_spawn(&pid_, program.c_str(), &actions, &attributes, argv.data(), environment.data()),
+      0);
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
 }

@@ -13,6 +13,9 @@
 
 namespace crisp {
 
+// For the programs that a test starts: a plain PATH, and what a sanitizer is told.
+std::vector<std::string> ToolEnvironment();
+
 class CrispSession {
  public:
   enum class Input { kPipes, kTerminal };

@@ -12,6 +12,7 @@
 #include "base/subprocess.h"
 #include "base/text.h"
 #include "grpcpp/client_context.h"
+#include "test/integration/crisp_session.h"
 #include "test/integration/node_test.h"
 
 namespace crisp {
@@ -165,7 +166,7 @@ TEST_F(Events, TheToolShowsThem) {
   request.argv = {"/bin/sh", "-c",
                   Cat(JoinPath(ProgramFolder(), "crisp"), " --endpoint ", daemon().endpoint(),
                       " events --output json | head -n 2")};
-  request.environment = {"PATH=/usr/bin:/bin"};
+  request.environment = ToolEnvironment();
   absl::StatusOr<ProcessResult> result = absl::UnknownError("not yet");
   std::atomic<bool> done = false;
   std::thread tool([&] {
