@@ -1,37 +1,22 @@
 #include "checkpoint/archive_writer.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <memory>
 
 #include "absl/cleanup/cleanup.h"
 #include "base/file.h"
 #include "base/id.h"
 #include "base/status.h"
+#include "checkpoint/folder_names.h"
 #include "image/tar_writer.h"
 
 namespace crisp {
 namespace {
 
-absl::StatusOr<std::vector<std::string>> SortedNames(const std::string& folder) {
-  const std::unique_ptr<DIR, int (*)(DIR*)> list(opendir(folder.c_str()), closedir);
-  if (list == nullptr) return ErrnoStatus("list ", folder);
-  std::vector<std::string> names;
-  while (const dirent* entry = readdir(list.get())) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
 absl::Status AddAll(TarWriter& tar, const std::string& folder, const std::string& prefix) {
   ASSIGN_OR_RETURN(const UniqueFd here, OpenFile(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  ASSIGN_OR_RETURN(const std::vector<std::string> names, SortedNames(folder));
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, SortedNames(here.get()));
   for (const std::string& name : names) {
     ASSIGN_OR_RETURN(TarEntry entry, DescribeFile(here.get(), name));
     entry.path = prefix + name;

@@ -1,6 +1,5 @@
 #include "checkpoint/folder_capture.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
@@ -8,32 +7,17 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <memory>
 #include <set>
 
 #include "base/file.h"
 #include "base/status.h"
+#include "checkpoint/folder_names.h"
 #include "kernel/rooted_path.h"
 
 namespace crisp {
 namespace {
 
 constexpr int kMaxDepth = 256;
-
-absl::StatusOr<std::vector<std::string>> NamesIn(int folder) {
-  UniqueFd again(openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!again.valid()) return ErrnoStatus("open a folder");
-  std::unique_ptr<DIR, int (*)(DIR*)> list(fdopendir(again.get()), closedir);
-  if (list == nullptr) return ErrnoStatus("list a folder");
-  again.release();
-  std::vector<std::string> names;
-  while (const dirent* entry = readdir(list.get())) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
 
 bool HasXattr(int folder, const char* name) { return fgetxattr(folder, name, nullptr, 0) > 0; }
 
@@ -68,7 +52,7 @@ absl::Status FolderCapture::NoteHidden(const std::string& path,
     const absl::StatusOr<UniqueFd> below =
         OpenInRootNoLinks(root.get(), path, O_RDONLY | O_DIRECTORY);
     if (!below.ok()) continue;
-    ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(below->get()));
+    ASSIGN_OR_RETURN(const std::vector<std::string> names, SortedNames(below->get()));
     for (const std::string& name : names) {
       if (!std::binary_search(own.begin(), own.end(), name)) hidden.insert(name);
     }
@@ -82,7 +66,7 @@ absl::Status FolderCapture::AddFolder(int folder, const std::string& path, int d
     return absl::ResourceExhaustedError(
         Cat("the folder /", path.substr(0, 200), " nests deeper than ", kMaxDepth));
   }
-  ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(folder));
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, SortedNames(folder));
   if (overlay_ && !path.empty()) {
     bool opaque = false;
     RETURN_IF_ERROR(CheckOverlay(folder, path, &opaque));

@@ -4,13 +4,11 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <charconv>
-#include <filesystem>
-
 #include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "kernel/cgroup.h"
+#include "pod/folder_names.h"
 #include "pod/pidfd.h"
 #include "pod/pod_capture.h"
 
@@ -20,29 +18,17 @@ namespace {
 constexpr absl::Duration kPatience = absl::Seconds(10);
 constexpr absl::Duration kPause = absl::Milliseconds(5);
 
-std::vector<std::string> NamesIn(const std::string& folder) {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    names.push_back(entry.path().filename());
-  }
-  return names;
-}
-
 // Whether one of its arguments is in the folder.
-bool WorksIn(const std::string& folder, const std::string& pid) {
+bool WorksIn(const std::string& folder, pid_t pid) {
   const absl::StatusOr<std::string> line = ReadFile(Cat("/proc/", pid, "/cmdline"), 1 << 20);
   return line.ok() && line->find(Cat(std::string(1, '\0'), folder, "/")) != line->npos;
 }
 
 void KillThoseIn(const std::string& folder) {
   const absl::Time deadline = absl::Now() + kPatience;
-  for (const std::string& name : NamesIn("/proc")) {
-    pid_t pid = 0;
-    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
-    if (error != std::errc() || end != name.data() + name.size()) continue;
+  for (const pid_t pid : ProcessIds()) {
     const UniqueFd process(pidfd_open(pid, 0));
-    if (!process.valid() || !WorksIn(folder, name)) continue;
+    if (!process.valid() || !WorksIn(folder, pid)) continue;
     LOG_WARN("process {} of an interrupted checkpoint is killed", pid);
     // With what it has started, such as tar: crispd made it the leader of a group.
     if (getpgid(pid) == pid) {
@@ -50,7 +36,7 @@ void KillThoseIn(const std::string& folder) {
     } else {
       (void)pidfd_send_signal(process.get(), SIGKILL, nullptr, 0);
     }
-    while (WorksIn(folder, name) && absl::Now() < deadline) absl::SleepFor(kPause);
+    while (WorksIn(folder, pid) && absl::Now() < deadline) absl::SleepFor(kPause);
   }
 }
 

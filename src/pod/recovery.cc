@@ -2,15 +2,13 @@
 
 #include <signal.h>
 
-#include <charconv>
-#include <filesystem>
-
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "oci/spec.h"
+#include "pod/folder_names.h"
 #include "pod/pidfd.h"
 
 namespace crisp {
@@ -22,27 +20,12 @@ constexpr absl::Duration kBudget = absl::Seconds(20);
 constexpr absl::Duration kHello = absl::Seconds(5);
 constexpr size_t kIdLength = 64;
 
-std::vector<std::string> NamesIn(const std::string& folder) {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    names.push_back(entry.path().filename());
-  }
-  if (error && error != std::errc::no_such_file_or_directory) {
-    LOG_ERROR("listing {}: {}", folder, error.message());
-  }
-  return names;
-}
-
 bool IsId(const std::string& name) { return name.size() == kIdLength && IsHex(name); }
 
 std::map<std::string, pid_t> FindMonitors() {
   std::map<std::string, pid_t> monitors;
-  for (const std::string& name : NamesIn("/proc")) {
-    pid_t pid = 0;
-    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
-    if (error != std::errc() || end != name.data() + name.size()) continue;
-    const absl::StatusOr<std::string> line = ReadFile(Cat("/proc/", name, "/cmdline"), 64 << 10);
+  for (const pid_t pid : ProcessIds()) {
+    const absl::StatusOr<std::string> line = ReadFile(Cat("/proc/", pid, "/cmdline"), 64 << 10);
     if (!line.ok()) continue;
     if (std::string pod = PodOfMonitor(*line); !pod.empty()) monitors[pod] = pid;
   }
