@@ -1,5 +1,6 @@
 #include "daemon/server.h"
 
+#include <grpc/grpc.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
@@ -63,6 +64,9 @@ Server::~Server() { Stop(absl::ZeroDuration()); }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
                                                       const std::vector<grpc::Service*>& services) {
+  // Never given back: when its last user goes, the library waits for its threads, of which one may
+  // be in a poll of ten seconds on behalf of a client that did not read.
+  ::grpc_init();
   const std::string& path = options.socket_path;
   RETURN_IF_ERROR(MakeFolders(FolderOf(path), 0755));
   RETURN_IF_ERROR(CheckSocketPath(path));

@@ -35,6 +35,7 @@ absl::StatusOr<ContainerEvent> EventSubscription::Next(const Call& call) {
 
 void EventSubscription::Sending(std::function<void()> abort) {
   absl::MutexLock lock(&mutex_);
+  if (closed_) abort();  // the hub closed after Next had given the event
   abort_ = std::move(abort);
 }
 
@@ -62,6 +63,7 @@ void EventSubscription::Push(const ContainerEvent& event, size_t bytes) {
 void EventSubscription::Close() {
   absl::MutexLock lock(&mutex_);
   if (ended_.ok()) End(absl::UnavailableError("the daemon stops; subscribe again when it is back"));
+  closed_ = true;
   if (abort_) abort_();
 }
 

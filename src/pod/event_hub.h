@@ -31,7 +31,8 @@ class EventSubscription {
   absl::StatusOr<ContainerEvent> Next(const Call& call) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // For a sender that may hang: while one is between Sending and Sent, `abort` is called when the
-  // hub closes, and when events still come long after the subscriber was cut. It must not wait.
+  // hub closes or has closed, and when events still come long after the subscriber was cut. It must
+  // not wait.
   void Sending(std::function<void()> abort) ABSL_LOCKS_EXCLUDED(mutex_);
   void Sent() ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -52,6 +53,7 @@ class EventSubscription {
   size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status ended_ ABSL_GUARDED_BY(mutex_);
   absl::Time ended_at_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   std::function<void()> abort_ ABSL_GUARDED_BY(mutex_);
 };
 
