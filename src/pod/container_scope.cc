@@ -1,7 +1,8 @@
 // The systemd cgroup driver, as far as pods see it: which driver is in use, and a container's
 // scope. A scope is made just before the container starts, around a holder process that keeps the
-// cgroup and its counters until the exit was recorded (monitor/scope_holder.h); killing the cgroup
-// ends both.
+// cgroup and its counters until the exit was recorded (monitor/scope_holder.h); killing the scope's
+// cgroup ends both. A container that an OCI runtime starts has a cgroup of its own in the scope,
+// because runc from 1.2 on takes only one in which, and below which, no process is.
 #include <signal.h>
 #include <sys/stat.h>
 
@@ -21,6 +22,7 @@ namespace {
 
 constexpr ino_t kHostsCgroupNamespace = 0xEFFFFFFB;  // PROC_CGROUP_INIT_INO of Linux
 constexpr char kHolder[] = "hold";                   // the holder's sub-cgroup of the scope
+constexpr char kInside[] = "container";              // an OCI runtime's
 
 // systemd names cgroups as the host sees them, so crispd must see them in the same way.
 absl::Status CheckDriver(const CgroupTree& tree) {
@@ -62,17 +64,20 @@ absl::Status PodState::ChooseCgroupDriver() {
 
 absl::StatusOr<std::string> PodState::CgroupPathOf(const v1::PodSandboxConfig& pod,
                                                    std::string_view pod_id,
-                                                   std::string_view container_id) const {
-  return systemd_cgroups ? ScopePath(pod, pod_id, container_id)
-                         : CgroupPath(pod, pod_id, container_id);
+                                                   std::string_view container_id,
+                                                   bool native) const {
+  if (!systemd_cgroups) return CgroupPath(pod, pod_id, container_id);
+  ASSIGN_OR_RETURN(std::string scope, ScopePath(pod, pod_id, container_id));
+  return native ? scope : JoinPath(scope, kInside);
 }
 
 absl::Status PodState::OpenScope(const ContainerEntry& container, const Call& call) {
   const ContainerRecord record = container.record.Get();
-  if (!IsScope(record->cgroup_path())) return absl::OkStatus();
+  const std::string scope = ScopeOf(record->cgroup_path());
+  if (scope.empty()) return absl::OkStatus();
   ScopeRequest request;
-  request.name = BaseName(record->cgroup_path());
-  request.slice = BaseName(FolderOf(record->cgroup_path()));
+  request.name = BaseName(scope);
+  request.slice = BaseName(FolderOf(scope));
   request.description = Cat("Container ", record->config().metadata().name(), " of crisp");
   ASSIGN_OR_RETURN(request.resources, ResourcesOf(paths.Bundle(record->pod_id(), record->id())));
   RETURN_IF_ERROR(monitor_error);
@@ -84,7 +89,7 @@ absl::Status PodState::OpenScope(const ContainerEntry& container, const Call& ca
   RETURN_IF_ERROR(StartScope(request));
   // Beside the container's processes, not among them: the scope stays free to hand controllers
   // down.
-  const std::string folder = Cat(cgroups->Unified()->folder, record->cgroup_path(), "/", kHolder);
+  const std::string folder = Cat(cgroups->Unified()->folder, scope, "/", kHolder);
   if (mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST)
     return ErrnoStatus("make cgroup ", folder);
   RETURN_IF_ERROR(WriteExisting(JoinPath(folder, "cgroup.procs"), Cat(request.pid)));
@@ -94,8 +99,8 @@ absl::Status PodState::OpenScope(const ContainerEntry& container, const Call& ca
 
 absl::Status PodState::SetScopeLimits(const record::Container& container,
                                       const Json& resources) const {
-  if (!IsScope(container.cgroup_path())) return absl::OkStatus();
-  return SetScopeResources(BaseName(container.cgroup_path()), resources);
+  const std::string scope = ScopeOf(container.cgroup_path());
+  return scope.empty() ? absl::OkStatus() : SetScopeResources(BaseName(scope), resources);
 }
 
 std::string PodState::OwnPodCgroup(std::string_view pod_id) const {
@@ -107,6 +112,10 @@ void PodState::CloseUnit(const std::string& name) {
   if (const absl::Status status = StopUnit(name); !status.ok()) LOG_WARN("{}", status.ToString());
 }
 
-bool IsScope(std::string_view cgroup_path) { return cgroup_path.ends_with(".scope"); }
+std::string ScopeOf(std::string_view cgroup_path) {
+  const std::string path =
+      BaseName(cgroup_path) == kInside ? FolderOf(cgroup_path) : std::string(cgroup_path);
+  return path.ends_with(".scope") ? path : "";
+}
 
 }  // namespace crisp

@@ -114,10 +114,11 @@ void PodState::NoteStarted(const ContainerPointer& container, int32_t pid, int64
 
 absl::Status PodState::ClearCgroup(const record::Container& container, absl::Duration patience) {
   if (container.cgroup_path().empty()) return absl::OkStatus();
-  const Cgroup cgroup(*cgroups, container.cgroup_path());
+  const std::string scope = ScopeOf(container.cgroup_path());
+  const Cgroup cgroup(*cgroups, scope.empty() ? container.cgroup_path() : scope);
   if (!cgroup.Exists()) return absl::OkStatus();
   RETURN_IF_ERROR(cgroup.Kill(SIGKILL));
-  if (IsScope(cgroup.path())) CloseUnit(BaseName(cgroup.path()));
+  if (!scope.empty()) CloseUnit(BaseName(scope));
   return cgroup.Remove(patience);
 }
 

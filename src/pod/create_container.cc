@@ -140,7 +140,7 @@ class ContainerSetup {
       record_.set_log_path(CleanPath(Cat(pod->config().log_directory(), "/", config.log_path())));
     }
     ASSIGN_OR_RETURN(*record_.mutable_cgroup_path(),
-                     state_.CgroupPathOf(pod->config(), pod_->id, record_.id()));
+                     state_.CgroupPathOf(pod->config(), pod_->id, record_.id(), handler_.native()));
     const v1::NamespaceOption& namespaces = NamespacesOf(pod->config(), config);
     const v1::NamespaceMode pids = namespaces.pid();
     record_.set_kill_all(pids == v1::NODE || pids == v1::POD || pids == v1::TARGET);

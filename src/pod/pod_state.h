@@ -160,12 +160,13 @@ struct PodState : public MonitorEvents {
   // --- container_scope.cc ---
   // Decides between the drivers as the options say; makes room in the root cgroup.
   absl::Status ChooseCgroupDriver();
-  // Where a container's cgroup is: OCI's linux.cgroupsPath, of the driver in use.
+  // Where the cgroup of a container of the native handler is, or of another: OCI's
+  // linux.cgroupsPath, of the driver in use.
   absl::StatusOr<std::string> CgroupPathOf(const v1::PodSandboxConfig& pod, std::string_view pod_id,
-                                           std::string_view container_id) const;
-  // Has systemd make the container's cgroup, if it is a scope.
+                                           std::string_view container_id, bool native) const;
+  // Has systemd make the container's scope, if its cgroup is or lies in one.
   absl::Status OpenScope(const ContainerEntry& container, const Call& call);
-  // Tells systemd the limits of a running container, all of them, if its cgroup is a scope.
+  // Tells systemd the limits of a running container, all of them, if it has a scope.
   absl::Status SetScopeLimits(const record::Container& container, const Json& resources) const;
   // The cgroup that a pod without a cgroup_parent has for itself.
   std::string OwnPodCgroup(std::string_view pod_id) const;
@@ -204,8 +205,9 @@ bool HostIpc(const record::Pod& pod);
 // The pod has a PID namespace of its own, hence an init. That is also so if nothing is said: POD is
 // the CRI's default.
 bool SharesPids(const v1::PodSandboxConfig& config);
-// A cgroup that systemd made for a container.
-bool IsScope(std::string_view cgroup_path);
+// The cgroup that systemd made for a container whose own cgroup this is: it, or the one above it;
+// empty if there is none.
+std::string ScopeOf(std::string_view cgroup_path);
 // STARTING or UP.
 bool MayRun(const record::Container& container);
 

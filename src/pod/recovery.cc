@@ -261,7 +261,7 @@ void Recovery::SweepBundles(const PodEntry& pod) {
     record::Container record;
     record.set_id(name);
     absl::StatusOr<std::string> cgroup =
-        state_.CgroupPathOf(pod.record.Get()->config(), pod.id, name);
+        state_.CgroupPathOf(pod.record.Get()->config(), pod.id, name, true);
     if (cgroup.ok()) {
       record.set_cgroup_path(*cgroup);
       Report(Cat("container ", name), state_.ClearCgroup(record, absl::Seconds(5)));

@@ -25,7 +25,7 @@ StatsReading PodState::ReadStats(ContainerEntry& container, StatsDetail detail) 
 StatsReading PodState::ReadStats(PodEntry& pod, StatsDetail detail) {
   const PodRecord record = pod.record.Get();
   // The folder above that of a container, whichever container.
-  const absl::StatusOr<std::string> inside = CgroupPathOf(record->config(), pod.id, "any");
+  const absl::StatusOr<std::string> inside = CgroupPathOf(record->config(), pod.id, "any", true);
   if (!inside.ok() || record->phase() != record::POD_READY) {
     StatsReading nothing;
     nothing.time = absl::GetCurrentTimeNanos();
