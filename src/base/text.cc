@@ -1,5 +1,7 @@
 #include "base/text.h"
 
+#include "absl/strings/ascii.h"
+
 namespace crisp {
 
 std::vector<std::string_view> Split(std::string_view text, char separator) {
@@ -16,6 +18,12 @@ std::vector<std::string_view> SplitWords(std::string_view text, char separator) 
   std::vector<std::string_view> parts = Split(text, separator);
   std::erase_if(parts, [](std::string_view part) { return part.empty(); });
   return parts;
+}
+
+std::string LowerCase(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) c = absl::ascii_tolower(static_cast<unsigned char>(c));
+  return lower;
 }
 
 std::string_view Trim(std::string_view text) {

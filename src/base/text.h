@@ -39,5 +39,7 @@ std::vector<std::string_view> SplitWords(std::string_view text, char separator);
 
 // Without white space at both ends.
 std::string_view Trim(std::string_view text);
+// A to Z as a to z; other bytes as they are.
+std::string LowerCase(std::string_view text);
 
 }  // namespace crisp

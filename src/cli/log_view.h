@@ -8,7 +8,7 @@
 #include <functional>
 #include <string>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/cri_log.h"
 #include "base/unique_fd.h"
 

@@ -66,9 +66,9 @@ absl::StatusOr<Listener> Listen(Forward forward) {
 }
 
 // How many connections are open; the threads share it, as they may outlive the command.
-using Count = std::shared_ptr<std::atomic<int>>;
+using OpenCount = std::shared_ptr<std::atomic<int>>;
 
-void Serve(const StreamAddress& address, UniqueFd local, uint16_t port, const Count& open) {
+void Serve(const StreamAddress& address, UniqueFd local, uint16_t port, const OpenCount& open) {
   const absl::Status status = ForwardSocket(address, std::move(local));
   if (!status.ok()) {
     std::fprintf(stderr, "crisp: port %d: %s\n", port,
@@ -86,7 +86,8 @@ absl::StatusOr<StreamAddress> AskForPort(Client& client, const std::string& pod,
 }
 
 // An error is that of one connection, told to the user; the others go on.
-void Accept(Session& session, const std::string& pod, const Listener& listener, const Count& open) {
+void Accept(Session& session, const std::string& pod, const Listener& listener,
+            const OpenCount& open) {
   UniqueFd local(accept4(listener.socket.get(), nullptr, nullptr, SOCK_CLOEXEC));
   if (!local.valid()) return;
   const uint16_t port = listener.forward.remote;
@@ -116,7 +117,7 @@ absl::Status PortForward(Session& session, const PortForwardOptions& options) {
               "\n"));
   }
   std::fflush(stdout);
-  const Count open = std::make_shared<std::atomic<int>>(0);
+  const OpenCount open = std::make_shared<std::atomic<int>>(0);
   while (true) {
     if (*open >= kMaxConnections) {
       (void)poll(nullptr, 0, kBusyMillis);  // more wait in the kernel's backlog

@@ -16,14 +16,15 @@ bool ParseNumber(std::string_view text, int64_t max, int64_t& out) {
   return error == std::errc() && end == text.data() + text.size() && out >= 0 && out <= max;
 }
 
-absl::Status Wrong(std::string_view what, std::string_view text, std::string_view form) {
+}  // namespace
+
+absl::Status WrongArgument(std::string_view what, std::string_view text, std::string_view form) {
   return absl::InvalidArgumentError(Cat(what, " \"", text, "\" is not understood; write ", form));
 }
 
-}  // namespace
-
 absl::StatusOr<cri::PortMapping> ParsePort(std::string_view text) {
-  const absl::Status wrong = Wrong("port", text, "[ADDRESS:]HOSTPORT:PODPORT[/tcp|udp|sctp]");
+  const absl::Status wrong =
+      WrongArgument("port", text, "[ADDRESS:]HOSTPORT:PODPORT[/tcp|udp|sctp]");
   cri::PortMapping out;
   std::string_view rest = text;
   if (const size_t slash = rest.rfind('/'); slash != std::string_view::npos) {
@@ -62,7 +63,7 @@ absl::StatusOr<cri::Mount> ParseVolume(std::string_view text) {
   const bool formed =
       parts.size() == 2 || (parts.size() == 3 && (parts[2] == "ro" || parts[2] == "rw"));
   if (!formed || !parts[0].starts_with('/') || !parts[1].starts_with('/'))
-    return Wrong("volume", text, "/PATH/ON/THE/NODE:/PATH/IN/THE/CONTAINER[:ro]");
+    return WrongArgument("volume", text, "/PATH/ON/THE/NODE:/PATH/IN/THE/CONTAINER[:ro]");
   cri::Mount out;
   out.set_host_path(std::string(parts[0]));
   out.set_container_path(std::string(parts[1]));
@@ -74,7 +75,7 @@ absl::StatusOr<cri::KeyValue> ParseEnvironment(std::string_view text) {
   const size_t equals = text.find('=');
   cri::KeyValue out;
   out.set_key(std::string(text.substr(0, equals)));
-  if (out.key().empty()) return Wrong("environment", text, "KEY=VALUE");
+  if (out.key().empty()) return WrongArgument("environment", text, "KEY=VALUE");
   if (equals != std::string_view::npos) {
     out.set_value(std::string(text.substr(equals + 1)));
   } else if (const char* value = std::getenv(out.key().c_str())) {
@@ -90,7 +91,7 @@ absl::Status ParseUser(std::string_view text, cri::LinuxContainerSecurityContext
   const size_t colon = text.find(':');
   int64_t id = 0;
   const std::string_view user = text.substr(0, colon);
-  if (user.empty()) return Wrong("user", text, "UID, UID:GID or NAME");
+  if (user.empty()) return WrongArgument("user", text, "UID, UID:GID or NAME");
   if (ParseNumber(user, UINT32_MAX, id)) {
     context.mutable_run_as_user()->set_value(id);
   } else {
@@ -98,7 +99,7 @@ absl::Status ParseUser(std::string_view text, cri::LinuxContainerSecurityContext
   }
   if (colon == std::string_view::npos) return absl::OkStatus();
   if (!ParseNumber(text.substr(colon + 1), UINT32_MAX, id))
-    return Wrong("user", text, "UID, UID:GID or NAME");
+    return WrongArgument("user", text, "UID, UID:GID or NAME");
   context.mutable_run_as_group()->set_value(id);
   return absl::OkStatus();
 }

@@ -10,6 +10,9 @@
 
 namespace crisp {
 
+// What `what` says is not understood; `form` is how to write it.
+absl::Status WrongArgument(std::string_view what, std::string_view text, std::string_view form);
+
 // "8080:80", "8080:80/udp", "127.0.0.1:8080:80", "[::1]:8080:80/tcp".
 absl::StatusOr<runtime::v1::PortMapping> ParsePort(std::string_view text);
 // "/host:/container", with ":ro" or ":rw" after it.

@@ -5,15 +5,12 @@
 #include <string>
 
 #include "base/text.h"
+#include "cli/run_arguments.h"
 
 namespace crisp {
 namespace {
 
 constexpr double kPeriod = 100'000;
-
-absl::Status Wrong(std::string_view what, std::string_view text, std::string_view form) {
-  return absl::InvalidArgumentError(Cat(what, " \"", text, "\" is not understood; write ", form));
-}
 
 // A plain number at the front ("1", "1.5"), which is cut off; negative if there is none.
 double TakeNumber(std::string_view& text) {
@@ -29,7 +26,8 @@ double TakeNumber(std::string_view& text) {
 }  // namespace
 
 absl::StatusOr<int64_t> ParseBytes(std::string_view text) {
-  const absl::Status wrong = Wrong("size", text, "a number with K, M, G or T, such as 64M, or max");
+  const absl::Status wrong =
+      WrongArgument("size", text, "a number with K, M, G or T, such as 64M, or max");
   if (text == "max") return -1;
   std::string_view rest = text;
   double value = TakeNumber(rest);
@@ -50,7 +48,7 @@ absl::StatusOr<int64_t> ParseCpus(std::string_view text) {
   std::string_view rest = text;
   const double value = TakeNumber(rest);
   if (value < 0.01 || value > 100'000 || !rest.empty()) {
-    return Wrong("processors", text, "a number from 0.01 on, such as 1.5, or max");
+    return WrongArgument("processors", text, "a number from 0.01 on, such as 1.5, or max");
   }
   return static_cast<int64_t>(std::llround(value * kPeriod));
 }

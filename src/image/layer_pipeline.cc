@@ -15,7 +15,8 @@
 namespace crisp {
 namespace {
 
-constexpr size_t kBuffer = 256 << 10;  // fits a core's cache, so that a stage reads what is warm
+constexpr size_t kQueueBuffer = 256
+                                << 10;  // fits a core's cache, so that a stage reads what is warm
 constexpr size_t kBuffers = 8;
 
 // Hashes what passes, watches the call and the total.
@@ -75,8 +76,8 @@ absl::Status SyncFileSystem(const std::string& folder) {
 }  // namespace
 
 absl::StatusOr<UnpackedLayer> UnpackLayer(const LayerJob& job, const Call& call) {
-  ByteQueue compressed(kBuffer, kBuffers);
-  ByteQueue plain(kBuffer, kBuffers);
+  ByteQueue compressed(kQueueBuffer, kBuffers);
+  ByteQueue plain(kQueueBuffer, kBuffers);
   std::thread inflating([&] {
     const absl::Status status = Inflate(compressed, plain);
     if (!status.ok()) compressed.Leave();

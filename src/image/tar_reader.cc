@@ -17,7 +17,6 @@ struct TarReader::Extension {
 
 namespace {
 
-constexpr size_t kBlock = 512;
 constexpr uint64_t kMaxExtension = 1 << 20;
 constexpr size_t kMaxPaxRecords = 1000;
 constexpr uint64_t kMaxFile = uint64_t{1} << 43;
@@ -57,7 +56,7 @@ absl::StatusOr<int64_t> Number(const char* block, size_t offset, size_t size) {
 
 bool ChecksumFits(const char* block) {
   int64_t unsigned_sum = 0, signed_sum = 0;
-  for (size_t i = 0; i < kBlock; ++i) {
+  for (size_t i = 0; i < kTarBlock; ++i) {
     const char c = i >= 148 && i < 156 ? ' ' : block[i];
     unsigned_sum += static_cast<unsigned char>(c);
     signed_sum += static_cast<signed char>(c);
@@ -153,8 +152,8 @@ absl::StatusOr<std::string_view> TarReader::Piece(size_t most) {
 // False at the end of the stream.
 absl::StatusOr<bool> TarReader::ReadBlock(char* block) {
   size_t have = 0;
-  while (have < kBlock) {
-    ASSIGN_OR_RETURN(const std::string_view piece, Piece(kBlock - have));
+  while (have < kTarBlock) {
+    ASSIGN_OR_RETURN(const std::string_view piece, Piece(kTarBlock - have));
     if (piece.empty()) {
       if (have == 0) return false;
       return absl::DataLossError("the layer's tar archive is cut off");
@@ -182,7 +181,7 @@ absl::StatusOr<std::string> TarReader::ReadWhole(uint64_t size, std::string_view
     if (piece.empty()) return absl::DataLossError("the layer's tar archive is cut off");
     whole.append(piece);
   }
-  RETURN_IF_ERROR(Skip((kBlock - size % kBlock) % kBlock));
+  RETURN_IF_ERROR(Skip((kTarBlock - size % kTarBlock) % kTarBlock));
   return whole;
 }
 
@@ -192,10 +191,10 @@ absl::StatusOr<bool> TarReader::NextEntry(TarEntry* entry) {
   RETURN_IF_ERROR(Skip(padding_));
   data_left_ = padding_ = 0;
   Extension extension;
-  char block[kBlock];
+  char block[kTarBlock];
   while (true) {
     ASSIGN_OR_RETURN(const bool more, ReadBlock(block));
-    if (!more || std::all_of(block, block + kBlock, [](char c) { return c == 0; })) {
+    if (!more || std::all_of(block, block + kTarBlock, [](char c) { return c == 0; })) {
       ended_ = true;
       return false;
     }
@@ -212,7 +211,7 @@ absl::StatusOr<bool> TarReader::NextEntry(TarEntry* entry) {
   *entry = TarEntry{};
   RETURN_IF_ERROR(ParseHeader(block, extension, entry));
   data_left_ = entry->size;
-  padding_ = (kBlock - entry->size % kBlock) % kBlock;
+  padding_ = (kTarBlock - entry->size % kTarBlock) % kTarBlock;
   data_offset_ = consumed_;
   return true;
 }

@@ -15,6 +15,8 @@
 
 namespace crisp {
 
+inline constexpr size_t kTarBlock = 512;  // bytes; pax(1), "ustar Interchange Format"
+
 struct TarEntry {
   enum class Type { kFile, kHardLink, kSymlink, kCharDevice, kBlockDevice, kFolder, kFifo };
   Type type = Type::kFile;

@@ -16,9 +16,8 @@
 namespace crisp {
 namespace {
 
-constexpr size_t kBlock = 512;
-constexpr size_t kRecord = 20 * kBlock;  // archives end at a multiple of this, as tar's own do
-constexpr size_t kBuffer = 256 << 10;
+constexpr size_t kRecord = 20 * kTarBlock;  // archives end at a multiple of this, as tar's own do
+constexpr size_t kCopyBuffer = 256 << 10;
 constexpr uint64_t kMaxOctal12 = (uint64_t{1} << 33) - 1;
 constexpr uint64_t kMaxOctal8 = (uint64_t{1} << 21) - 1;
 
@@ -63,7 +62,7 @@ void PutText(char* field, size_t width, std::string_view text) {
 
 // A header block; what does not fit is cut, for a pax header before it says the whole.
 std::string Header(const TarEntry& entry, char flag) {
-  std::string block(kBlock, '\0');
+  std::string block(kTarBlock, '\0');
   char* const at = block.data();
   PutText(at, 100, entry.path);
   PutOctal(at + 100, 8, entry.mode & 07777);
@@ -169,7 +168,7 @@ absl::Status TarWriter::Write(std::string_view data) {
 }
 
 absl::Status TarWriter::Pad(uint64_t size) {
-  return Write(std::string((kBlock - size % kBlock) % kBlock, '\0'));
+  return Write(std::string((kTarBlock - size % kTarBlock) % kTarBlock, '\0'));
 }
 
 absl::Status TarWriter::WriteHeader(const TarEntry& entry) {
@@ -196,7 +195,7 @@ absl::Status TarWriter::Add(TarEntry entry, std::string_view data) {
 
 absl::Status TarWriter::AddFrom(const TarEntry& entry, int source) {
   RETURN_IF_ERROR(WriteHeader(entry));
-  std::string buffer(kBuffer, '\0');
+  std::string buffer(kCopyBuffer, '\0');
   uint64_t done = 0;
   while (done < entry.size) {
     RETURN_IF_ERROR(call_.Check());
@@ -213,8 +212,8 @@ absl::Status TarWriter::AddFrom(const TarEntry& entry, int source) {
 }
 
 absl::Status TarWriter::Finish() {
-  const uint64_t end = bytes_ + 2 * kBlock;
-  return Write(std::string(2 * kBlock + (kRecord - end % kRecord) % kRecord, '\0'));
+  const uint64_t end = bytes_ + 2 * kTarBlock;
+  return Write(std::string(2 * kTarBlock + (kRecord - end % kRecord) % kRecord, '\0'));
 }
 
 }  // namespace crisp

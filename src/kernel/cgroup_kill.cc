@@ -16,8 +16,8 @@
 namespace crisp {
 namespace {
 
-constexpr int kMaxDepth = 128;  // of sub-cgroups that are looked into
-constexpr int kMaxPasses = 50;  // of killing what forks meanwhile
+constexpr int kMaxDepth = 128;      // of sub-cgroups that are looked into
+constexpr int kMaxKillPasses = 50;  // of killing what forks meanwhile
 
 void CollectProcesses(const CgroupFolder& folder, int depth, std::vector<pid_t>* pids) {
   const absl::StatusOr<std::string> text = folder.Read("cgroup.procs");
@@ -87,7 +87,7 @@ absl::Status Cgroup::Kill(int signal) const {
   }
   const bool freezer = place.hierarchy->Has("freezer");
   std::set<pid_t> signalled;
-  for (int pass = 0; pass < kMaxPasses; ++pass) {
+  for (int pass = 0; pass < kMaxKillPasses; ++pass) {
     ASSIGN_OR_RETURN(const std::vector<pid_t> pids, Processes());
     bool news = false;
     for (const pid_t pid : pids) {

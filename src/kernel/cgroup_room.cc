@@ -11,7 +11,7 @@
 namespace crisp {
 namespace {
 
-constexpr int kMaxPasses = 20;  // of moving what forks meanwhile
+constexpr int kMaxMovePasses = 20;  // of moving what forks meanwhile
 
 // "+cpu +memory": what the children do not have yet; empty if they have all.
 absl::StatusOr<std::string> Missing(const CgroupFolder& root) {
@@ -28,7 +28,7 @@ absl::StatusOr<std::string> Missing(const CgroupFolder& root) {
 }
 
 absl::Status MoveProcesses(const CgroupFolder& from, const CgroupFolder& to) {
-  for (int pass = 0; pass < kMaxPasses; ++pass) {
+  for (int pass = 0; pass < kMaxMovePasses; ++pass) {
     ASSIGN_OR_RETURN(const std::string pids, from.Read("cgroup.procs"));
     if (pids.empty()) return absl::OkStatus();
     for (const std::string_view pid : SplitWords(pids, '\n')) {

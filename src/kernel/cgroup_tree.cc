@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/status.h"
+#include "kernel/mount_info.h"
 
 namespace crisp {
 namespace {
@@ -12,28 +13,6 @@ namespace {
 constexpr std::array<std::string_view, 13> kControllers = {
     "cpu",  "cpuacct", "cpuset",  "memory",   "devices",    "freezer", "blkio",
     "pids", "hugetlb", "net_cls", "net_prio", "perf_event", "rdma"};
-
-// mountinfo writes space, tab, newline and backslash as "\ooo".
-std::string Unescape(std::string_view text) {
-  std::string plain;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 3 < text.size()) {
-      int code = 0;
-      bool octal = true;
-      for (size_t k = 1; k <= 3; ++k) {
-        octal = octal && text[i + k] >= '0' && text[i + k] <= '7';
-        code = code * 8 + (text[i + k] - '0');
-      }
-      if (octal) {
-        plain.push_back(static_cast<char>(code));
-        i += 3;
-        continue;
-      }
-    }
-    plain.push_back(text[i]);
-  }
-  return plain;
-}
 
 std::vector<std::string> V1Controllers(std::string_view super_options) {
   std::vector<std::string> controllers;
@@ -52,7 +31,7 @@ bool ParseLine(std::string_view line, std::string_view root, CgroupHierarchy* hi
   if (dash - fields.begin() < 6 || fields.end() - dash < 4) return false;
   const std::string_view type = dash[1];
   if (type != "cgroup" && type != "cgroup2") return false;
-  hierarchy->folder = Unescape(fields[4]);
+  hierarchy->folder = UnescapeMountInfo(fields[4]);
   if (hierarchy->folder != root && !hierarchy->folder.starts_with(Cat(root, "/"))) return false;
   hierarchy->v2 = type == "cgroup2";
   if (!hierarchy->v2) hierarchy->controllers = V1Controllers(dash[3]);

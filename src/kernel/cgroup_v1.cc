@@ -32,7 +32,7 @@ absl::Status WriteInEitherOrder(const CgroupFolder& folder, const std::string& f
   return error == 0 ? absl::OkStatus() : folder.Write(first_file, first);
 }
 
-absl::Status ApplyCpu(const CgroupFolder& folder, const Json& cpu) {
+absl::Status ApplyCpuV1(const CgroupFolder& folder, const Json& cpu) {
   RETURN_IF_ERROR(WriteInEitherOrder(folder, "cpu.cfs_period_us", NumberText(cpu, "period"),
                                      "cpu.cfs_quota_us", NumberText(cpu, "quota")));
   RETURN_IF_ERROR(WriteInEitherOrder(folder, "cpu.rt_period_us", NumberText(cpu, "realtimePeriod"),
@@ -43,8 +43,8 @@ absl::Status ApplyCpu(const CgroupFolder& folder, const Json& cpu) {
   return WriteNumbers(folder, cpu, {{"burst", "cpu.cfs_burst_us"}, {"idle", "cpu.idle"}});
 }
 
-absl::Status ApplyMemory(const CgroupFolder& folder, const Json& memory,
-                         std::vector<std::string>* warnings) {
+absl::Status ApplyMemoryV1(const CgroupFolder& folder, const Json& memory,
+                           std::vector<std::string>* warnings) {
   const std::string limit = NumberText(memory, "limit");
   std::string swap = NumberText(memory, "swap");
   if (!swap.empty() && swap != "0" && !folder.Has("memory.memsw.limit_in_bytes")) {
@@ -62,7 +62,7 @@ absl::Status ApplyMemory(const CgroupFolder& folder, const Json& memory,
   return absl::OkStatus();
 }
 
-absl::Status ApplyBlockIo(const CgroupFolder& folder, const Json& block_io) {
+absl::Status ApplyBlockIoV1(const CgroupFolder& folder, const Json& block_io) {
   const std::string weight = NumberText(block_io, "weight");
   if (!weight.empty() && weight != "0") {
     const char* file = folder.Has("blkio.weight") ? "blkio.weight" : "blkio.bfq.weight";
@@ -89,10 +89,10 @@ absl::Status ApplyBlockIo(const CgroupFolder& folder, const Json& block_io) {
 absl::Status ApplyV1(std::string_view controller, const CgroupFolder& folder, const Json& resources,
                      std::vector<std::string>* warnings) {
   const Json& cpu = JsonSection(resources, "cpu");
-  if (controller == "cpu") return ApplyCpu(folder, cpu);
+  if (controller == "cpu") return ApplyCpuV1(folder, cpu);
   if (controller == "memory")
-    return ApplyMemory(folder, JsonSection(resources, "memory"), warnings);
-  if (controller == "blkio") return ApplyBlockIo(folder, JsonSection(resources, "blockIO"));
+    return ApplyMemoryV1(folder, JsonSection(resources, "memory"), warnings);
+  if (controller == "blkio") return ApplyBlockIoV1(folder, JsonSection(resources, "blockIO"));
   if (controller == "cpuset") return ApplyCpuset(folder, cpu);
   const std::string pids = NumberText(JsonSection(resources, "pids"), "limit");
   if (pids.empty() || pids == "0") return absl::OkStatus();

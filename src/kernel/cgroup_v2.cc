@@ -14,7 +14,7 @@ std::string OrMax(const std::string& number) {
   return !number.empty() && number.front() == '-' ? "max" : number;
 }
 
-absl::Status ApplyCpu(const CgroupFolder& folder, const Json& cpu) {
+absl::Status ApplyCpuV2(const CgroupFolder& folder, const Json& cpu) {
   if (const int64_t shares = JsonInt(cpu, "shares"); shares > 0) {
     RETURN_IF_ERROR(folder.Write("cpu.weight", Cat(CpuWeightOfShares(shares))));
   }
@@ -55,8 +55,8 @@ absl::StatusOr<std::string> SwapMax(const Json& memory) {
   return Cat(swap - limit);
 }
 
-absl::Status ApplyMemory(const CgroupFolder& folder, const Json& memory,
-                         std::vector<std::string>* warnings) {
+absl::Status ApplyMemoryV2(const CgroupFolder& folder, const Json& memory,
+                           std::vector<std::string>* warnings) {
   ASSIGN_OR_RETURN(const std::string swap, SwapMax(memory));
   if (!swap.empty()) {
     if (folder.Has("memory.swap.max")) {
@@ -73,7 +73,7 @@ absl::Status ApplyMemory(const CgroupFolder& folder, const Json& memory,
   return absl::OkStatus();
 }
 
-absl::Status ApplyBlockIo(const CgroupFolder& folder, const Json& block_io) {
+absl::Status ApplyBlockIoV2(const CgroupFolder& folder, const Json& block_io) {
   if (const int64_t weight = JsonInt(block_io, "weight"); weight > 0) {
     if (folder.Has("io.bfq.weight")) {
       RETURN_IF_ERROR(folder.Write("io.bfq.weight", Cat(weight)));
@@ -129,10 +129,10 @@ const Json& JsonSection(const Json& object, std::string_view key) {
 absl::Status ApplyV2(std::string_view controller, const CgroupFolder& folder, const Json& resources,
                      std::vector<std::string>* warnings) {
   const Json& cpu = JsonSection(resources, "cpu");
-  if (controller == "cpu") return ApplyCpu(folder, cpu);
+  if (controller == "cpu") return ApplyCpuV2(folder, cpu);
   if (controller == "memory")
-    return ApplyMemory(folder, JsonSection(resources, "memory"), warnings);
-  if (controller == "blkio") return ApplyBlockIo(folder, JsonSection(resources, "blockIO"));
+    return ApplyMemoryV2(folder, JsonSection(resources, "memory"), warnings);
+  if (controller == "blkio") return ApplyBlockIoV2(folder, JsonSection(resources, "blockIO"));
   if (controller == "cpuset") return ApplyCpuset(folder, cpu);
   const std::string pids = NumberText(JsonSection(resources, "pids"), "limit");
   if (pids.empty() || pids == "0") return absl::OkStatus();

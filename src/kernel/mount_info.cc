@@ -11,8 +11,32 @@ namespace {
 
 constexpr size_t kMaxMountInfo = 64 << 20;  // a node with 100000 mounts has about 20 MiB
 
-// mountinfo writes blank, tab, newline and backslash as \ooo.
-std::string Unescape(std::string_view text) {
+bool Number(std::string_view text, int& number) {
+  return std::from_chars(text.data(), text.data() + text.size(), number).ec == std::errc();
+}
+
+bool ParseLine(std::string_view line, MountInfo& info) {
+  const std::vector<std::string_view> words = SplitWords(line, ' ');
+  if (words.size() < 9) return false;
+  if (!Number(words[0], info.id) || !Number(words[1], info.parent)) return false;
+  info.root = UnescapeMountInfo(words[3]);
+  info.point = UnescapeMountInfo(words[4]);
+  info.options = words[5];
+  size_t next = 6;
+  for (; next < words.size() && words[next] != "-"; ++next) {
+    const std::string_view field = words[next];
+    if (field.rfind("shared:", 0) == 0) Number(field.substr(7), info.shared);
+    if (field.rfind("master:", 0) == 0) Number(field.substr(7), info.master);
+  }
+  if (next + 1 >= words.size()) return false;
+  info.type = words[next + 1];
+  if (next + 2 < words.size()) info.source = UnescapeMountInfo(words[next + 2]);
+  return true;
+}
+
+}  // namespace
+
+std::string UnescapeMountInfo(std::string_view text) {
   std::string result;
   result.reserve(text.size());
   for (size_t i = 0; i < text.size(); ++i) {
@@ -27,31 +51,6 @@ std::string Unescape(std::string_view text) {
   }
   return result;
 }
-
-bool Number(std::string_view text, int& number) {
-  return std::from_chars(text.data(), text.data() + text.size(), number).ec == std::errc();
-}
-
-bool ParseLine(std::string_view line, MountInfo& info) {
-  const std::vector<std::string_view> words = SplitWords(line, ' ');
-  if (words.size() < 9) return false;
-  if (!Number(words[0], info.id) || !Number(words[1], info.parent)) return false;
-  info.root = Unescape(words[3]);
-  info.point = Unescape(words[4]);
-  info.options = words[5];
-  size_t next = 6;
-  for (; next < words.size() && words[next] != "-"; ++next) {
-    const std::string_view field = words[next];
-    if (field.rfind("shared:", 0) == 0) Number(field.substr(7), info.shared);
-    if (field.rfind("master:", 0) == 0) Number(field.substr(7), info.master);
-  }
-  if (next + 1 >= words.size()) return false;
-  info.type = words[next + 1];
-  if (next + 2 < words.size()) info.source = Unescape(words[next + 2]);
-  return true;
-}
-
-}  // namespace
 
 std::vector<MountInfo> ParseMountInfo(std::string_view text) {
   std::vector<MountInfo> mounts;

@@ -19,6 +19,9 @@ struct MountInfo {
   std::string type, source;
 };
 
+// mountinfo writes blank, tab, newline and backslash as "\ooo" (proc(5)).
+std::string UnescapeMountInfo(std::string_view text);
+
 // All lines; those that are damaged are left out.
 std::vector<MountInfo> ParseMountInfo(std::string_view text);
 absl::StatusOr<std::vector<MountInfo>> ReadMountInfo();

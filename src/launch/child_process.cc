@@ -225,4 +225,12 @@ absl::Status CleanChild() {
   }
 }
 
+std::vector<char*> ExecPointers(std::vector<std::string>& strings) {
+  std::vector<char*> pointers;
+  pointers.reserve(strings.size() + 1);
+  for (std::string& one : strings) pointers.push_back(one.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
 }  // namespace crisp

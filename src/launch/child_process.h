@@ -7,12 +7,16 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "launch/launcher.h"
 #include "launch/outcome_channel.h"
 
 namespace crisp {
+
+// The exit code of a child that could not become its program.
+inline constexpr int kExitSetupFailed = 128;
 
 struct ForkRequest {
   uint64_t namespaces = 0;    // CLONE_NEW*
@@ -32,5 +36,8 @@ absl::StatusOr<Launch> Fork(const ForkRequest& request);
 // First thing in the child: default signals, a session of its own, descriptors 0 to 2 in use (so
 // that nothing that matters gets these numbers), no outliving the parent until execve.
 absl::Status CleanChild();
+
+// As execve(2) takes arguments and environment: pointers into the strings, then a null.
+std::vector<char*> ExecPointers(std::vector<std::string>& strings);
 
 }  // namespace crisp

@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
+#include "launch/child_process.h"
 #include "launch/json_list.h"
 
 namespace crisp {
@@ -24,13 +25,6 @@ namespace {
 
 constexpr absl::Duration kDefaultTimeout = absl::Seconds(60);
 constexpr size_t kMaxOutput = 2048;
-
-std::vector<char*> Pointers(std::vector<std::string>& strings) {
-  std::vector<char*> pointers;
-  for (std::string& one : strings) pointers.push_back(one.data());
-  pointers.push_back(nullptr);
-  return pointers;
-}
 
 absl::StatusOr<UniqueFd> StateFile(const HookState& state, const Json& config) {
   const Json text = {{"ociVersion", "1.0.2"},  {"id", state.container_id},
@@ -53,7 +47,7 @@ absl::StatusOr<Running> Begin(const Json& hook, const std::string& path, int sta
   std::vector<std::string> args = StringList(hook, "args");
   if (args.empty()) args.push_back(path);
   std::vector<std::string> env = StringList(hook, "env");
-  const std::vector<char*> argv = Pointers(args), envp = Pointers(env);
+  const std::vector<char*> argv = ExecPointers(args), envp = ExecPointers(env);
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus("pipe2 for a hook");
   Running running;

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/status.h"
 
@@ -13,6 +14,8 @@
 
 namespace crisp {
 namespace {
+
+constexpr size_t kMaxConfig = 8 << 20;
 
 struct NamedNamespace {
   std::string type, path;
@@ -138,6 +141,10 @@ bool NamespacePlan::Has(int flag) const {
     if (one.flag == flag) return true;
   }
   return false;
+}
+
+absl::StatusOr<std::string> ReadBundleConfig(const std::string& bundle) {
+  return ReadFile(JoinPath(bundle, "config.json"), kMaxConfig);
 }
 
 absl::StatusOr<NamespacePlan> ReadNamespacePlan(std::string_view config_json) {

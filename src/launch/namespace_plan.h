@@ -28,6 +28,9 @@ struct NamespacePlan {
   bool Has(int flag) const;  // made or joined
 };
 
+// The text of a bundle's config.json, of at most 8 MiB.
+absl::StatusOr<std::string> ReadBundleConfig(const std::string& bundle);
+
 // InvalidArgument if linux.namespaces is missing, names one twice or an unknown one, or has no new
 // mount namespace. Unimplemented for time namespaces and for new user namespaces.
 absl::StatusOr<NamespacePlan> ReadNamespacePlan(std::string_view config_json);

@@ -16,9 +16,6 @@
 namespace crisp {
 namespace {
 
-constexpr size_t kMaxConfig = 8 << 20;
-constexpr int kExitSetupFailed = 128;
-
 // In the child: says what went wrong and ends without running the parent's exit handlers.
 [[noreturn]] void End(OutcomeChannel& outcome, const absl::Status& status) {
   outcome.SendFailure(status);
@@ -45,8 +42,7 @@ NativeLauncher::NativeLauncher(const CgroupTree& cgroups) : cgroups_(cgroups) {
 }
 
 absl::StatusOr<Launch> NativeLauncher::Start(const StartRequest& request) {
-  ASSIGN_OR_RETURN(const std::string config,
-                   ReadFile(JoinPath(request.bundle, "config.json"), kMaxConfig));
+  ASSIGN_OR_RETURN(const std::string config, ReadBundleConfig(request.bundle));
   absl::StatusOr<NamespacePlan> plan = ReadNamespacePlan(config);
   if (!plan.ok()) return InContainer(plan.status(), request.container_id);
   Cgroup cgroup(cgroups_, request.cgroup_path.empty() ? plan->cgroups_path : request.cgroup_path);

@@ -8,15 +8,13 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "launch/child_process.h"
+#include "launch/namespace_plan.h"
 #include "launch/native_launcher.h"
 #include "launch/outcome_channel.h"
 #include "launch/restore_child.h"
 
 namespace crisp {
 namespace {
-
-constexpr size_t kMaxConfig = 8 << 20;
-constexpr int kExitSetupFailed = 128;
 
 absl::Status CheckPlan(const NamespacePlan& plan) {
   if (plan.user_path.empty()) return absl::OkStatus();
@@ -32,8 +30,7 @@ absl::StatusOr<Launch> Launcher::Restore(const RestoreRequest&) {
 
 absl::StatusOr<Launch> NativeLauncher::Restore(const RestoreRequest& request) {
   const StartRequest& start = request.start;
-  ASSIGN_OR_RETURN(const std::string config,
-                   ReadFile(JoinPath(start.bundle, "config.json"), kMaxConfig));
+  ASSIGN_OR_RETURN(const std::string config, ReadBundleConfig(start.bundle));
   ASSIGN_OR_RETURN(const NamespacePlan plan, ReadNamespacePlan(config));
   RETURN_IF_ERROR(CheckPlan(plan));
   Cgroup cgroup(cgroups_, start.cgroup_path.empty() ? plan.cgroups_path : start.cgroup_path);

@@ -14,14 +14,13 @@
 #include "base/status.h"
 #include "launch/child_process.h"
 #include "launch/json_list.h"
+#include "launch/namespace_plan.h"
 #include "launch/oci_command.h"
 #include "launch/oci_mount_space.h"
 
 namespace crisp {
 namespace {
 
-constexpr size_t kMaxConfig = 8 << 20;
-constexpr int kExitSetupFailed = 128;
 constexpr int kFirstFree = 3;
 constexpr absl::Duration kStartPatience = absl::Seconds(60);
 constexpr absl::Duration kExecPatience = absl::Seconds(60);
@@ -103,8 +102,7 @@ absl::Status RunAndHandOver(OciCommand& command, std::vector<std::string> words,
 absl::Status Start(const StartRequest& request, const CgroupTree& tree, OutcomeChannel& outcome) {
   RETURN_IF_ERROR(EnterBundle(request.bundle));
   RETURN_IF_ERROR(MakeFolders(JoinPath(request.bundle, "oci"), 0700));
-  ASSIGN_OR_RETURN(const std::string text,
-                   ReadFile(JoinPath(request.bundle, "config.json"), kMaxConfig));
+  ASSIGN_OR_RETURN(const std::string text, ReadBundleConfig(request.bundle));
   ASSIGN_OR_RETURN(const Json config, ParseJson(text, "config.json"));
   RETURN_IF_ERROR(EnterMountSpaceOfContainer(config, request.bundle, request.rootfs, tree));
   OciCommand command(request.runtime, request.bundle, "run");

@@ -15,8 +15,6 @@
 namespace crisp {
 namespace {
 
-constexpr size_t kMaxConfig = 8 << 20;
-
 // In the hybrid layout the runtime places the container in version 1 alone; in version 2 the helper
 // is born in the folder, and what it runs with it.
 absl::StatusOr<UniqueFd> UnifiedBirthplace(const CgroupTree& tree, const Cgroup& cgroup) {
@@ -28,8 +26,7 @@ absl::StatusOr<UniqueFd> UnifiedBirthplace(const CgroupTree& tree, const Cgroup&
 
 absl::StatusOr<std::string> CgroupPathOf(const StartRequest& request) {
   if (!request.cgroup_path.empty()) return request.cgroup_path;
-  ASSIGN_OR_RETURN(const std::string config,
-                   ReadFile(JoinPath(request.bundle, "config.json"), kMaxConfig));
+  ASSIGN_OR_RETURN(const std::string config, ReadBundleConfig(request.bundle));
   ASSIGN_OR_RETURN(NamespacePlan plan, ReadNamespacePlan(config));
   return std::move(plan.cgroups_path);
 }

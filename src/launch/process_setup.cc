@@ -20,6 +20,7 @@
 #include "base/status.h"
 #include "kernel/rooted_path.h"
 #include "launch/capability_sets.h"
+#include "launch/child_process.h"
 #include "launch/devices.h"
 #include "launch/exec_label.h"
 #include "launch/json_list.h"
@@ -33,14 +34,6 @@ constexpr std::string_view kDefaultPath =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 constexpr uint64_t kSysAdmin = uint64_t{1} << CAP_SYS_ADMIN;
 constexpr size_t kMaxGroups = 65536;
-
-std::vector<char*> Pointers(std::vector<std::string>& strings) {
-  std::vector<char*> pointers;
-  pointers.reserve(strings.size() + 1);
-  for (std::string& one : strings) pointers.push_back(one.data());
-  pointers.push_back(nullptr);
-  return pointers;
-}
 
 }  // namespace
 
@@ -88,8 +81,8 @@ absl::Status ProcessSetup::Run(int root_fd, int proc_fd, const SeccompFilter& fi
   RETURN_IF_ERROR(SetExecLabels(proc_fd, process_));
   RETURN_IF_ERROR(outcome_.SendReady());
   std::vector<std::string> env = StringList(process_, "env");
-  const std::vector<char*> argv = Pointers(args);
-  const std::vector<char*> envp = Pointers(env);
+  const std::vector<char*> argv = ExecPointers(args);
+  const std::vector<char*> envp = ExecPointers(env);
   RETURN_IF_ERROR(filter.Load());
   ::execve(program.c_str(), argv.data(), envp.data());
   return ProgramError(errno, program);

@@ -6,11 +6,11 @@
 namespace crisp {
 namespace {
 
-constexpr size_t kMaxMessage = 1 << 10;
+constexpr size_t kMaxSentence = 1 << 10;
 
 std::string OneSentence(std::string_view text) {
   std::string sentence;
-  for (const char character : Trim(text).substr(0, kMaxMessage)) {
+  for (const char character : Trim(text).substr(0, kMaxSentence)) {
     const bool control = static_cast<unsigned char>(character) < ' ' || character == '\x7f';
     sentence += control ? ' ' : character;
   }

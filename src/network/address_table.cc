@@ -11,7 +11,7 @@ namespace {
 constexpr uint64_t kFirstOffset = 2;  // 0 names the subnet, 1 is the gateway
 constexpr int kMostHostBits = 31;
 
-constexpr const char* kMigrations[] = {
+constexpr const char* kAddressMigrations[] = {
     "CREATE TABLE network_address (pool TEXT NOT NULL, position INTEGER NOT NULL, pod TEXT NOT "
     "NULL,"
     " PRIMARY KEY (pool, position)) WITHOUT ROWID;"
@@ -29,7 +29,7 @@ uint64_t EndOffset(const IpPrefix& pool) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<AddressTable>> AddressTable::Open(Database& database) {
-  RETURN_IF_ERROR(Migrate(database, "network_address", kMigrations));
+  RETURN_IF_ERROR(Migrate(database, "network_address", kAddressMigrations));
   std::unique_ptr<AddressTable> table(new AddressTable(database));
   RETURN_IF_ERROR(table->Load());
   return table;

@@ -23,7 +23,7 @@ constexpr int kDefaultMtu = 1500;
 constexpr size_t kLongestLinkName = 15;
 constexpr const char* kIpv6Folder = "/proc/sys/net/ipv6/conf";
 
-constexpr const char* kMigrations[] = {
+constexpr const char* kBridgeMigrations[] = {
     "CREATE TABLE network_bridge (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;",
 };
 
@@ -142,7 +142,7 @@ absl::StatusOr<std::unique_ptr<BridgeSite>> BridgeSite::Open(const NetworkOption
     return absl::InvalidArgumentError(
         Cat("MTU ", options.mtu, " does not lie between 1280 and 65535"));
   }
-  RETURN_IF_ERROR(Migrate(database, "network_bridge", kMigrations));
+  RETURN_IF_ERROR(Migrate(database, "network_bridge", kBridgeMigrations));
   std::unique_ptr<BridgeSite> site(new BridgeSite(options, database));
   RETURN_IF_ERROR(site->Load());
   return site;

@@ -10,12 +10,12 @@
 namespace crisp {
 namespace {
 
-constexpr size_t kMostBytes = 8 << 20;
-constexpr size_t kMostFiles = 65536;
+constexpr size_t kMostCacheBytes = 8 << 20;
+constexpr size_t kMostCacheFiles = 65536;
 constexpr const char* kKind = "cniCacheV1";
 
 absl::StatusOr<CniAttachment> ReadAttachment(const std::string& path) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMostBytes));
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMostCacheBytes));
   ASSIGN_OR_RETURN(const Json object, ParseJson(text, path));
   if (JsonString(object, "kind") != kKind)
     return absl::InvalidArgumentError(Cat(path, ": not of kind ", kKind));
@@ -86,7 +86,7 @@ std::vector<CniAttachment> CniCache::List(const std::string& network) const {
   const std::string folder = Cat(folder_, "/results");
   DIR* open = opendir(folder.c_str());
   if (open == nullptr) return attachments;
-  for (size_t seen = 0; seen < kMostFiles; ++seen) {
+  for (size_t seen = 0; seen < kMostCacheFiles; ++seen) {
     const dirent* entry = readdir(open);
     if (entry == nullptr) break;
     const std::string_view name = entry->d_name;

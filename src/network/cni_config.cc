@@ -12,8 +12,8 @@
 namespace crisp {
 namespace {
 
-constexpr size_t kMostBytes = 1 << 20;
-constexpr size_t kMostFiles = 256;
+constexpr size_t kMostConfigBytes = 1 << 20;
+constexpr size_t kMostConfigFiles = 256;
 constexpr size_t kMostPlugins = 64;
 constexpr size_t kLongestName = 128;
 
@@ -103,14 +103,14 @@ std::vector<std::string> FilesOf(const std::string& folder,
   }
   closedir(open);
   std::sort(names.begin(), names.end());
-  if (names.size() > kMostFiles) names.resize(kMostFiles);
+  if (names.size() > kMostConfigFiles) names.resize(kMostConfigFiles);
   return names;
 }
 
 absl::Status AddSideLoaded(const std::string& folder, CniConfig& config) {
   for (const std::string& name : FilesOf(JoinPath(folder, config.name), {".conf"})) {
     const std::string path = Cat(JoinPath(folder, config.name), "/", name);
-    ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMostBytes));
+    ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMostConfigBytes));
     ASSIGN_OR_RETURN(const Json object, ParseJson(text, path));
     ASSIGN_OR_RETURN(CniPlugin plugin, ParsePlugin(object, path));
     if (config.plugins.size() == kMostPlugins)
@@ -122,7 +122,7 @@ absl::Status AddSideLoaded(const std::string& folder, CniConfig& config) {
 }
 
 absl::StatusOr<CniConfig> LoadFile(const std::string& folder, const std::string& path) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMostBytes));
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMostConfigBytes));
   ASSIGN_OR_RETURN(CniConfig config, ParseCniConfig(text, path));
   if (CniVersionAtLeast(config.version, "1.1.0") && !config.load_only_inlined) {
     RETURN_IF_ERROR(AddSideLoaded(folder, config));
@@ -146,7 +146,7 @@ bool IsCniName(std::string_view text) {
 }
 
 absl::StatusOr<CniConfig> ParseCniConfig(std::string_view text, std::string_view source) {
-  if (text.size() > kMostBytes) return Invalid(source, "larger than 1 MiB");
+  if (text.size() > kMostConfigBytes) return Invalid(source, "larger than 1 MiB");
   ASSIGN_OR_RETURN(const Json object, ParseJson(text, Cat("CNI configuration ", source)));
   if (!object.is_object()) return Invalid(source, "no JSON object");
   CniConfig config;

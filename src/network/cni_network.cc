@@ -14,7 +14,7 @@ namespace {
 constexpr const char* kInterface = "eth0";
 constexpr absl::Duration kCleanUpTime = absl::Seconds(60);
 
-constexpr const char* kMigrations[] = {
+constexpr const char* kCniMigrations[] = {
     "CREATE TABLE network_cni (pod TEXT PRIMARY KEY, network TEXT NOT NULL, config TEXT NOT NULL,"
     " netns TEXT NOT NULL, args TEXT NOT NULL, capabilities TEXT NOT NULL) WITHOUT ROWID;",
 };
@@ -67,7 +67,7 @@ absl::Status OfNetwork(const absl::Status& status, const CniConfig& config) {
 
 absl::StatusOr<std::shared_ptr<CniNetwork>> CniNetwork::Open(const NetworkOptions& options,
                                                              Database& database) {
-  RETURN_IF_ERROR(Migrate(database, "network_cni", kMigrations));
+  RETURN_IF_ERROR(Migrate(database, "network_cni", kCniMigrations));
   return std::shared_ptr<CniNetwork>(new CniNetwork(options, database));
 }
 

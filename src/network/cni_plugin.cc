@@ -14,7 +14,7 @@ namespace {
 
 constexpr absl::Duration kLongestRun = absl::Minutes(2);
 constexpr size_t kMostOutput = (1 << 20) + 1;  // one more than a result may have
-constexpr size_t kLongestQuote = 1024;
+constexpr size_t kLongestPluginError = 1024;
 constexpr const char* kDefaultPath =
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -57,11 +57,11 @@ std::vector<std::string> Environment(const CniInvocation& invocation) {
 // Foreign text as part of an error: bounded, on one line.
 std::string Quote(std::string_view text) {
   text = Trim(text);
-  std::string quote(text.substr(0, kLongestQuote));
+  std::string quote(text.substr(0, kLongestPluginError));
   for (char& c : quote) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
   }
-  if (text.size() > kLongestQuote) quote += "...";
+  if (text.size() > kLongestPluginError) quote += "...";
   return quote;
 }
 

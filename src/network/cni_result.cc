@@ -10,7 +10,7 @@
 namespace crisp {
 namespace {
 
-constexpr size_t kMostBytes = 1 << 20;
+constexpr size_t kMostResultBytes = 1 << 20;
 constexpr size_t kMostItems = 256;
 constexpr size_t kMostRoutes = 4096;
 constexpr size_t kLongestText = 4096;
@@ -127,7 +127,7 @@ absl::Status CheckDns(Json& result) {
 
 absl::StatusOr<Json> ParseCniResult(std::string_view text, std::string_view version) {
   if (Trim(text).empty()) return Invalid("the plugin printed nothing");
-  if (text.size() > kMostBytes) return Invalid("larger than 1 MiB");
+  if (text.size() > kMostResultBytes) return Invalid("larger than 1 MiB");
   ASSIGN_OR_RETURN(Json result, ParseJson(text, "CNI result"));
   return CheckCniResult(std::move(result), version);
 }

@@ -17,7 +17,7 @@
 namespace crisp {
 namespace {
 
-constexpr size_t kLongestQuote = 300;
+constexpr size_t kLongestNftError = 300;
 
 std::string MapName(const HostPort& port) {
   return Cat(port.host_ip.is_v4() ? "v4_" : "v6_", port.host_ip.IsAny() ? "any" : "one");
@@ -120,7 +120,8 @@ absl::Status NftTable::Run(const std::string& commands) {
   errno = 0;
   if (nft_run_cmd_from_buffer(context_.get(), commands.c_str()) == 0) return absl::OkStatus();
   const int error = errno;
-  const std::string words(Trim(nft_ctx_get_error_buffer(context_.get())).substr(0, kLongestQuote));
+  const std::string words(
+      Trim(nft_ctx_get_error_buffer(context_.get())).substr(0, kLongestNftError));
   context_.reset();
   const std::string text = Cat("nftables table ", name_, ": ", words);
   if (words.find("No such file") != std::string::npos) return absl::NotFoundError(text);

@@ -13,6 +13,7 @@
 #include "base/subprocess.h"
 #include "base/text.h"
 #include "kernel/namespace.h"
+#include "network/bridge_fixture.h"
 #include "network/bridge_network.h"
 #include "network/network_choice.h"
 
@@ -41,12 +42,6 @@ TEST(PodCidrs, AreOneRangeOrOneOfEachFamily) {
     EXPECT_THAT(text(wrong), HasSubstr("pod_cidr"));
   }
   EXPECT_FALSE(ParsePodCidrs(std::string(100'000, '1')).ok());
-}
-
-std::string Shell(const std::string& script) {
-  const auto result =
-      RunProcess({{"/bin/sh", "-c", script}, {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, ""}, Call());
-  return result.ok() ? result->stdout_data + result->stderr_data : result.status().ToString();
 }
 
 class PodCidrsTest : public ::testing::Test {

@@ -8,7 +8,7 @@
 namespace crisp {
 namespace {
 
-constexpr const char* kMigrations[] = {
+constexpr const char* kPortMigrations[] = {
     "CREATE TABLE network_host_port (protocol TEXT NOT NULL, host_port INTEGER NOT NULL, host_ip "
     "TEXT NOT NULL,"
     " pod TEXT NOT NULL, target TEXT NOT NULL, container_port INTEGER NOT NULL,"
@@ -74,7 +74,7 @@ absl::StatusOr<std::vector<HostPort>> ExpandPorts(const std::vector<PortMap>& po
 }
 
 absl::StatusOr<std::unique_ptr<PortMapTable>> PortMapTable::Open(Database& database) {
-  RETURN_IF_ERROR(Migrate(database, "network_host_port", kMigrations));
+  RETURN_IF_ERROR(Migrate(database, "network_host_port", kPortMigrations));
   std::unique_ptr<PortMapTable> table(new PortMapTable(database));
   RETURN_IF_ERROR(table->Load());
   return table;

@@ -8,7 +8,7 @@
 namespace crisp {
 namespace {
 
-constexpr size_t kMaxDevices = 4096;
+constexpr size_t kMaxCdiDevices = 4096;
 constexpr size_t kMaxEdits = 1024;
 
 absl::Status Bad(std::string_view field, std::string_view why) {
@@ -181,7 +181,7 @@ absl::StatusOr<CdiSpec> ParseDocument(const Json& json) {
   ASSIGN_OR_RETURN(spec.edits, ParseEdits(json));
   const Json* devices = JsonMember(json, "devices");
   if (devices == nullptr || !devices->is_array()) return Bad("devices", "is missing");
-  if (devices->size() > kMaxDevices) return Bad("devices", "is too long");
+  if (devices->size() > kMaxCdiDevices) return Bad("devices", "is too long");
   for (const Json& device : *devices) {
     const std::string name = JsonString(device, "name");
     if (!IsName(name, "_-.:", true)) return Bad("devices.name", "is no name");

@@ -21,8 +21,8 @@ namespace {
 
 namespace v1 = ::runtime::v1;
 
-constexpr int kMaxDepth = 8;
-constexpr size_t kMaxDevices = 4096;
+constexpr int kMaxDeviceDepth = 8;
+constexpr size_t kMaxDeviceNodes = 4096;
 
 Json Rule(bool allow, const char* type, int64_t major, int64_t minor, std::string_view access) {
   Json rule = {{"allow", allow}, {"access", access}};
@@ -86,11 +86,11 @@ void CollectDevices(const std::string& folder, const std::string& as, int depth,
   if (open == nullptr) return;
   while (const dirent* entry = readdir(open.get())) {
     const std::string_view name = entry->d_name;
-    if (name == "." || name == ".." || kSkip->contains(name) || nodes->size() >= kMaxDevices)
+    if (name == "." || name == ".." || kSkip->contains(name) || nodes->size() >= kMaxDeviceNodes)
       continue;
     Node node{JoinPath(as, name), {}, JoinPath(folder, name)};
     if (lstat(node.host_path.c_str(), &node.info) != 0) continue;
-    if (S_ISDIR(node.info.st_mode) && depth < kMaxDepth) {
+    if (S_ISDIR(node.info.st_mode) && depth < kMaxDeviceDepth) {
       CollectDevices(node.host_path, node.path, depth + 1, nodes);
     } else if (IsDevice(node.info)) {
       nodes->push_back(std::move(node));

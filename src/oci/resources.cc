@@ -10,7 +10,7 @@ namespace {
 
 constexpr int64_t kDefaultPeriod = 100'000;  // microseconds; the kernel's own
 
-absl::Status Refuse(std::string_view field, std::string_view why) {
+absl::Status RefuseResource(std::string_view field, std::string_view why) {
   return absl::InvalidArgumentError(Cat("linux.resources.", field, " ", why));
 }
 
@@ -19,26 +19,27 @@ absl::Status CheckCpuset(std::string_view field, const std::string& value) {
   if (value.size() <= 4096 && value.find_first_not_of("0123456789,-\n ") == std::string::npos) {
     return absl::OkStatus();
   }
-  return Refuse(field, Cat("\"", value.substr(0, 64), "\" is no list of numbers"));
+  return RefuseResource(field, Cat("\"", value.substr(0, 64), "\" is no list of numbers"));
 }
 
 absl::Status CheckNumbers(const runtime::v1::LinuxContainerResources& resources) {
   if (resources.cpu_period() != 0 &&
       (resources.cpu_period() < 1000 || resources.cpu_period() > 1000000)) {
-    return Refuse("cpu_period",
-                  Cat(resources.cpu_period(), " is not 1000 to 1000000 microseconds"));
+    return RefuseResource("cpu_period",
+                          Cat(resources.cpu_period(), " is not 1000 to 1000000 microseconds"));
   }
   if (resources.cpu_quota() != 0 && resources.cpu_quota() != -1 && resources.cpu_quota() < 1000) {
-    return Refuse("cpu_quota",
-                  Cat(resources.cpu_quota(), " is neither -1 nor at least 1000 microseconds"));
+    return RefuseResource(
+        "cpu_quota", Cat(resources.cpu_quota(), " is neither -1 nor at least 1000 microseconds"));
   }
-  if (resources.cpu_shares() < 0) return Refuse("cpu_shares", "is negative");
-  if (resources.memory_limit_in_bytes() < -1) return Refuse("memory_limit_in_bytes", "is negative");
+  if (resources.cpu_shares() < 0) return RefuseResource("cpu_shares", "is negative");
+  if (resources.memory_limit_in_bytes() < -1)
+    return RefuseResource("memory_limit_in_bytes", "is negative");
   if (resources.memory_swap_limit_in_bytes() < -1) {
-    return Refuse("memory_swap_limit_in_bytes", "is negative");
+    return RefuseResource("memory_swap_limit_in_bytes", "is negative");
   }
   if (resources.oom_score_adj() < -1000 || resources.oom_score_adj() > 1000) {
-    return Refuse("oom_score_adj", Cat(resources.oom_score_adj(), " is not -1000 to 1000"));
+    return RefuseResource("oom_score_adj", Cat(resources.oom_score_adj(), " is not -1000 to 1000"));
   }
   RETURN_IF_ERROR(CheckCpuset("cpuset_cpus", resources.cpuset_cpus()));
   return CheckCpuset("cpuset_mems", resources.cpuset_mems());
@@ -50,14 +51,14 @@ absl::Status AddMemory(const runtime::v1::LinuxContainerResources& resources,
   const int64_t limit = resources.memory_limit_in_bytes();
   int64_t swap = resources.memory_swap_limit_in_bytes();
   if (swap > 0 && limit > 0 && swap < limit) {
-    return Refuse("memory_swap_limit_in_bytes",
-                  Cat("(", swap,
-                      ") is memory and swap together and must not be below "
-                      "memory_limit_in_bytes (",
-                      limit, ")"));
+    return RefuseResource("memory_swap_limit_in_bytes",
+                          Cat("(", swap,
+                              ") is memory and swap together and must not be below "
+                              "memory_limit_in_bytes (",
+                              limit, ")"));
   }
   if (swap > 0 && limit <= 0) {
-    return Refuse("memory_swap_limit_in_bytes", "needs memory_limit_in_bytes beside it");
+    return RefuseResource("memory_swap_limit_in_bytes", "needs memory_limit_in_bytes beside it");
   }
   if (swap == 0) swap = limit;
   if (limit != 0) (*result)["memory"]["limit"] = limit;
@@ -71,8 +72,8 @@ absl::Status AddHugePages(const runtime::v1::LinuxContainerResources& resources,
     const size_t digits = size.find_first_not_of("0123456789");
     const std::string unit = digits == std::string::npos || digits == 0 ? "" : size.substr(digits);
     if (unit != "KB" && unit != "MB" && unit != "GB") {
-      return Refuse("hugepage_limits",
-                    Cat("\"", size.substr(0, 64), "\" is no size of a page, such as 2MB or 1GB"));
+      return RefuseResource("hugepage_limits", Cat("\"", size.substr(0, 64),
+                                                   "\" is no size of a page, such as 2MB or 1GB"));
     }
     (*result)["hugepageLimits"].push_back({{"pageSize", size}, {"limit", limit.limit()}});
   }
@@ -82,9 +83,10 @@ absl::Status AddHugePages(const runtime::v1::LinuxContainerResources& resources,
 absl::Status AddUnified(const runtime::v1::LinuxContainerResources& resources,
                         const DaemonLimits& limits, Json* result) {
   if (resources.unified_size() > 0 && !limits.unified) {
-    return Refuse("unified",
-                  "needs cgroup version 2, which this host has not mounted; where it is mounted "
-                  "beside version 1, it needs the runtime handler native, too");
+    return RefuseResource(
+        "unified",
+        "needs cgroup version 2, which this host has not mounted; where it is mounted "
+        "beside version 1, it needs the runtime handler native, too");
   }
   for (const auto& [file, value] : resources.unified()) {
     // A name must stay a file in the container's own folder, and one of a controller.
@@ -93,8 +95,8 @@ absl::Status AddUnified(const runtime::v1::LinuxContainerResources& resources,
                        file.find('.') != std::string::npos && file.front() != '.' &&
                        !file.starts_with("cgroup.");
     if (!sound) {
-      return Refuse("unified",
-                    Cat("\"", file.substr(0, 128), "\" is no file of a cgroup controller"));
+      return RefuseResource("unified",
+                            Cat("\"", file.substr(0, 128), "\" is no file of a cgroup controller"));
     }
     (*result)["unified"][file] = value;
   }

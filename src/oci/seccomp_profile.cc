@@ -10,7 +10,7 @@
 namespace crisp {
 namespace {
 
-absl::Status Refuse(std::string_view what) {
+absl::Status RefuseProfile(std::string_view what) {
   return absl::InvalidArgumentError(Cat("seccomp profile: ", what));
 }
 
@@ -76,15 +76,16 @@ bool Applies(const Json& rule, const std::set<std::string>& capabilities, const 
 
 // A rule without what only Docker's form has.
 absl::StatusOr<Json> OciRule(const Json& rule) {
-  if (!rule.is_object()) return Refuse("a rule in \"syscalls\" is no object");
+  if (!rule.is_object()) return RefuseProfile("a rule in \"syscalls\" is no object");
   Json names = Json::array();
   if (const Json* list = JsonMember(rule, "names"); list != nullptr && list->is_array())
     names = *list;
   if (const std::string name = JsonString(rule, "name"); !name.empty()) {
-    if (!names.empty()) return Refuse(Cat("a rule has both \"name\" (", name, ") and \"names\""));
+    if (!names.empty())
+      return RefuseProfile(Cat("a rule has both \"name\" (", name, ") and \"names\""));
     names.push_back(name);
   }
-  if (names.empty()) return Refuse("a rule names no system call");
+  if (names.empty()) return RefuseProfile("a rule names no system call");
   Json result = {{"names", std::move(names)}, {"action", JsonString(rule, "action")}};
   for (const char* key : {"args", "errnoRet"}) {
     const Json* member = JsonMember(rule, key);
@@ -99,7 +100,7 @@ absl::StatusOr<Json> Architectures(const Json& profile, const SeccompHost& host)
   const Json* map = JsonMember(profile, "archMap");
   const bool has_map = map != nullptr && map->is_array() && !map->empty();
   if (given != nullptr && given->is_array() && !given->empty()) {
-    if (has_map) return Refuse("it has both \"architectures\" and \"archMap\"");
+    if (has_map) return RefuseProfile("it has both \"architectures\" and \"archMap\"");
     return *given;
   }
   Json result = Json::array();
@@ -138,9 +139,9 @@ SeccompHost SeccompHost::Probe() {
 absl::StatusOr<Json> ResolveSeccompProfile(const Json& profile,
                                            const std::set<std::string>& capabilities,
                                            const SeccompHost& host) {
-  if (!profile.is_object()) return Refuse("it is no JSON object");
+  if (!profile.is_object()) return RefuseProfile("it is no JSON object");
   Json result = {{"defaultAction", JsonString(profile, "defaultAction")}};
-  if (JsonString(profile, "defaultAction").empty()) return Refuse("it has no defaultAction");
+  if (JsonString(profile, "defaultAction").empty()) return RefuseProfile("it has no defaultAction");
   const Json* error = JsonMember(profile, "defaultErrnoRet");
   if (error != nullptr && error->is_number_integer()) result["defaultErrnoRet"] = *error;
   ASSIGN_OR_RETURN(result["architectures"], Architectures(profile, host));
@@ -154,7 +155,7 @@ absl::StatusOr<Json> ResolveSeccompProfile(const Json& profile,
   result["syscalls"] = Json::array();
   const Json* rules = JsonMember(profile, "syscalls");
   if (rules == nullptr || rules->is_null()) return result;
-  if (!rules->is_array()) return Refuse("\"syscalls\" is no array");
+  if (!rules->is_array()) return RefuseProfile("\"syscalls\" is no array");
   for (const Json& rule : *rules) {
     if (!Applies(rule, capabilities, host)) continue;
     ASSIGN_OR_RETURN(Json plain, OciRule(rule));

@@ -20,7 +20,7 @@ namespace v1 = ::runtime::v1;
 
 constexpr int kCategories = 1024;
 constexpr int kSensitivities = 16;
-constexpr int kMaxDepth = 512;
+constexpr int kMaxLabelDepth = 512;
 
 // "c12" or "s0".
 bool IsNumbered(std::string_view word, char letter, int limit) {
@@ -72,7 +72,7 @@ class Labeller {
       : label_(label), attribute_(attribute) {}
 
   absl::Status LabelTree(int folder_fd, const std::string& path, int depth) {
-    if (depth > kMaxDepth) {
+    if (depth > kMaxLabelDepth) {
       return absl::ResourceExhaustedError(Cat("labelling ", path, ": folders nest too deep"));
     }
     std::unique_ptr<DIR, int (*)(DIR*)> open(

@@ -9,7 +9,7 @@ namespace {
 constexpr std::string_view kSlice = ".slice";
 constexpr size_t kMaxName = 255;  // systemd's limit for the name of a unit
 
-absl::Status Refuse(std::string_view name, std::string_view why) {
+absl::Status RefuseParent(std::string_view name, std::string_view why) {
   return absl::InvalidArgumentError(
       Cat("linux.cgroup_parent: \"", name.substr(0, 128), "\" ", why));
 }
@@ -23,19 +23,20 @@ bool OfAUnitsName(char c) {
 
 absl::StatusOr<std::string> SliceFolder(std::string_view slice) {
   if (!slice.ends_with(kSlice) || slice.size() == kSlice.size()) {
-    return Refuse(slice,
-                  "is no slice of systemd such as kubepods-pod1.slice; the cgroup driver is "
-                  "systemd, so kubelet's must be, too");
+    return RefuseParent(slice,
+                        "is no slice of systemd such as kubepods-pod1.slice; the cgroup driver is "
+                        "systemd, so kubelet's must be, too");
   }
   if (slice == "-.slice") return std::string("/");
   const std::string_view name = slice.substr(0, slice.size() - kSlice.size());
   for (const char c : slice) {
-    if (!OfAUnitsName(c)) return Refuse(slice, "holds a character that no unit's name may have");
+    if (!OfAUnitsName(c))
+      return RefuseParent(slice, "holds a character that no unit's name may have");
   }
-  if (slice.size() > kMaxName) return Refuse(slice, "is longer than a unit's name may be");
+  if (slice.size() > kMaxName) return RefuseParent(slice, "is longer than a unit's name may be");
   std::string folder, prefix;
   for (const std::string_view part : Split(name, '-')) {
-    if (part.empty()) return Refuse(slice, "has a dash without a word at both sides");
+    if (part.empty()) return RefuseParent(slice, "has a dash without a word at both sides");
     prefix += Cat(prefix.empty() ? "" : "-", part);
     folder += Cat("/", prefix, kSlice);
   }

@@ -12,7 +12,7 @@
 namespace crisp {
 namespace {
 
-constexpr int kMaxDepth = 64;
+constexpr int kMaxYamlDepth = 64;
 constexpr size_t kMaxNodes = 100000;
 
 Json Scalar(const yaml_node_t& node) {
@@ -39,7 +39,7 @@ class Converter {
   explicit Converter(yaml_document_t& document) : document_(document) {}
 
   absl::StatusOr<Json> Convert(int index, int depth) {
-    if (depth > kMaxDepth) return absl::InvalidArgumentError("it nests too deep");
+    if (depth > kMaxYamlDepth) return absl::InvalidArgumentError("it nests too deep");
     if (++nodes_ > kMaxNodes) return absl::InvalidArgumentError("it has too many values");
     const yaml_node_t* node = yaml_document_get_node(&document_, index);
     if (node == nullptr) return absl::InvalidArgumentError("it is empty");
@@ -98,7 +98,7 @@ absl::Status CheckShape(yaml_parser_t& parser) {
     if (type == YAML_STREAM_END_EVENT) return absl::OkStatus();
     if (type == YAML_SEQUENCE_START_EVENT || type == YAML_MAPPING_START_EVENT) ++depth;
     if (type == YAML_SEQUENCE_END_EVENT || type == YAML_MAPPING_END_EVENT) --depth;
-    if (depth > kMaxDepth) return absl::InvalidArgumentError("it nests too deep");
+    if (depth > kMaxYamlDepth) return absl::InvalidArgumentError("it nests too deep");
     if (events > 2 * kMaxNodes) return absl::InvalidArgumentError("it has too many values");
   }
 }

@@ -16,12 +16,6 @@ constexpr size_t kMaxToken = 256 << 10;
 constexpr int64_t kDefaultSeconds = 60;  // by the specification
 constexpr int64_t kMaxSeconds = 24 * 3600;
 
-std::string LowerCase(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return lower;
-}
-
 bool IsTokenChar(char c) {
   return std::isalnum(static_cast<unsigned char>(c)) ||
          std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;

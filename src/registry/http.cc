@@ -18,12 +18,6 @@ constexpr size_t kMaxHeaders = 256;
 constexpr size_t kMaxIdle = 8;
 constexpr int kWatchMillis = 50;
 
-std::string LowerCase(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return lower;
-}
-
 }  // namespace
 
 std::string HttpResponse::Header(const std::string& lower_case_name) const {

@@ -36,22 +36,24 @@ Kind KindOf(std::string_view media_type) {
   return Kind::kUnknown;
 }
 
-absl::Status Bad(std::string_view name, std::string_view why) {
+absl::Status BadManifest(std::string_view name, std::string_view why) {
   return absl::InvalidArgumentError(Cat("manifest of ", name, ": ", why));
 }
 
 absl::StatusOr<Descriptor> ParseDescriptor(const Json& json, std::string_view what,
                                            std::string_view name) {
-  if (!json.is_object()) return Bad(name, Cat(what, " is no object"));
+  if (!json.is_object()) return BadManifest(name, Cat(what, " is no object"));
   Descriptor descriptor;
   descriptor.media_type = JsonString(json, "mediaType");
   descriptor.digest = JsonString(json, "digest");
-  if (!IsDigest(descriptor.digest)) return Bad(name, Cat(what, " has no valid sha256 digest"));
+  if (!IsDigest(descriptor.digest))
+    return BadManifest(name, Cat(what, " has no valid sha256 digest"));
   const Json* size = JsonMember(json, "size");
-  if (size == nullptr || !size->is_number_integer()) return Bad(name, Cat(what, " has no size"));
+  if (size == nullptr || !size->is_number_integer())
+    return BadManifest(name, Cat(what, " has no size"));
   descriptor.size = JsonInt(json, "size", -1);
   if (descriptor.size < 0 || descriptor.size > kMaxBlobBytes) {
-    return Bad(name, Cat(what, " has an impossible size"));
+    return BadManifest(name, Cat(what, " has an impossible size"));
   }
   return descriptor;
 }
@@ -73,10 +75,10 @@ absl::StatusOr<ManifestDocument> ParseImage(const Json& json, std::string_view n
   const Json* config = JsonMember(json, "config");
   const Json* layers = JsonMember(json, "layers");
   if (config == nullptr || layers == nullptr || !layers->is_array()) {
-    return Bad(name, "it lacks config or layers");
+    return BadManifest(name, "it lacks config or layers");
   }
   if (layers->size() > kMaxLayers)
-    return Bad(name, Cat("it has more than ", kMaxLayers, " layers"));
+    return BadManifest(name, Cat("it has more than ", kMaxLayers, " layers"));
   ASSIGN_OR_RETURN(document.image.config, ParseDescriptor(*config, "config", name));
   for (const Json& layer : *layers) {
     ASSIGN_OR_RETURN(Descriptor descriptor, ParseDescriptor(layer, "a layer", name));
@@ -94,9 +96,9 @@ absl::StatusOr<ManifestDocument> ParseImage(const Json& json, std::string_view n
 }
 
 absl::StatusOr<ManifestDocument> ParseIndex(const Json& manifests, std::string_view name) {
-  if (!manifests.is_array()) return Bad(name, "its manifests are no list");
+  if (!manifests.is_array()) return BadManifest(name, "its manifests are no list");
   if (manifests.size() > kMaxIndexEntries) {
-    return Bad(name, Cat("the index has more than ", kMaxIndexEntries, " entries"));
+    return BadManifest(name, Cat("the index has more than ", kMaxIndexEntries, " entries"));
   }
   ManifestDocument document;
   document.is_index = true;
@@ -163,7 +165,7 @@ std::string Platform::Text() const {
 absl::StatusOr<ManifestDocument> ParseManifest(std::string_view text, std::string_view content_type,
                                                std::string_view name) {
   ASSIGN_OR_RETURN(const Json json, ParseJson(text, Cat("manifest of ", name)));
-  if (!json.is_object()) return Bad(name, "it is no JSON object");
+  if (!json.is_object()) return BadManifest(name, "it is no JSON object");
   const bool has_manifests = JsonMember(json, "manifests") != nullptr;
   const bool has_image =
       JsonMember(json, "layers") != nullptr || JsonMember(json, "config") != nullptr;
@@ -174,11 +176,11 @@ absl::StatusOr<ManifestDocument> ParseManifest(std::string_view text, std::strin
                                         " has a Docker schema 1 manifest, a format "
                                         "given up in 2017; push it again with a current tool"));
   }
-  if (has_manifests && has_image) return Bad(name, "it is both an index and an image");
-  if (!has_manifests && !has_image) return Bad(name, "it is neither an index nor an image");
+  if (has_manifests && has_image) return BadManifest(name, "it is both an index and an image");
+  if (!has_manifests && !has_image) return BadManifest(name, "it is neither an index nor an image");
   const Kind is = has_manifests ? Kind::kIndex : Kind::kImage;
   if ((inside != Kind::kUnknown && inside != is) || (outside != Kind::kUnknown && outside != is)) {
-    return Bad(name, "its media type is not what it holds");
+    return BadManifest(name, "its media type is not what it holds");
   }
   return has_manifests ? ParseIndex(*JsonMember(json, "manifests"), name) : ParseImage(json, name);
 }

@@ -18,7 +18,7 @@ bool IsUpper(char c) { return c >= 'A' && c <= 'Z'; }
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 bool IsAlphanumeric(char c) { return IsLowerOrDigit(c) || IsUpper(c); }
 
-absl::Status Bad(std::string_view text, std::string_view why) {
+absl::Status BadReference(std::string_view text, std::string_view why) {
   std::string shown;
   for (const char c : text.substr(0, 200)) shown += c >= ' ' && c < 127 ? c : '?';
   return absl::InvalidArgumentError(Cat("image reference \"", shown, "\": ", why,
@@ -99,36 +99,36 @@ bool IsDigest(std::string_view text) {
 
 absl::StatusOr<Reference> Reference::Parse(std::string_view text) {
   const std::string_view whole = text;
-  if (text.empty()) return Bad(whole, "it is empty");
-  if (text.size() > kMaxText) return Bad(whole, "it is too long");
+  if (text.empty()) return BadReference(whole, "it is empty");
+  if (text.size() > kMaxText) return BadReference(whole, "it is too long");
   Reference reference;
   if (const size_t at = text.find('@'); at != std::string_view::npos) {
     reference.digest = text.substr(at + 1);
     if (!IsDigest(reference.digest))
-      return Bad(whole, "the digest is not sha256: and 64 hex digits");
+      return BadReference(whole, "the digest is not sha256: and 64 hex digits");
     text = text.substr(0, at);
   }
   const size_t slash = text.find('/');
   if (slash != std::string_view::npos && LooksLikeHost(text.substr(0, slash))) {
     reference.host = text.substr(0, slash);
-    if (!IsHost(reference.host)) return Bad(whole, "the host is malformed");
+    if (!IsHost(reference.host)) return BadReference(whole, "the host is malformed");
     text = text.substr(slash + 1);
   } else {
     reference.host = kDefaultHost;
   }
   if (const size_t colon = text.find(':'); colon != std::string_view::npos) {
     reference.tag = text.substr(colon + 1);
-    if (!IsTag(reference.tag)) return Bad(whole, "the tag is malformed");
+    if (!IsTag(reference.tag)) return BadReference(whole, "the tag is malformed");
     text = text.substr(0, colon);
   }
   if (text.size() == 64 && IsHex(text) && slash == std::string_view::npos) {
-    return Bad(whole, "64 hex digits are an image id, not a name");
+    return BadReference(whole, "64 hex digits are an image id, not a name");
   }
   for (const std::string_view part : Split(text, '/')) {
     if (!IsPathPart(part)) {
-      return Bad(whole, std::any_of(part.begin(), part.end(), IsUpper)
-                            ? "the name must be lower case"
-                            : "the name is malformed");
+      return BadReference(whole, std::any_of(part.begin(), part.end(), IsUpper)
+                                     ? "the name must be lower case"
+                                     : "the name is malformed");
     }
   }
   if (reference.host == "index.docker.io") reference.host = kDefaultHost;
@@ -137,7 +137,7 @@ absl::StatusOr<Reference> Reference::Parse(std::string_view text) {
     reference.repository = Cat("library/", text);
   }
   if (reference.host.size() + reference.repository.size() > kMaxName)
-    return Bad(whole, "the name is too long");
+    return BadReference(whole, "the name is too long");
   if (reference.tag.empty() && reference.digest.empty()) reference.tag = "latest";
   return reference;
 }

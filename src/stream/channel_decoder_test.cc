@@ -9,7 +9,7 @@
 namespace crisp::stream {
 namespace {
 
-class Log final : public ChannelDecoder::Sink {
+class ChannelLog final : public ChannelDecoder::Sink {
  public:
   void OnChannel(int channel, std::string_view data) override { data_of[channel] += data; }
   void OnChannelClosed(int channel) override { closed.push_back(channel); }
@@ -19,7 +19,7 @@ class Log final : public ChannelDecoder::Sink {
 
 TEST(ChannelDecoder, EachMessageGoesToItsChannelHoweverItIsCut) {
   ChannelDecoder decoder(*CommandProtocol("v4.channel.k8s.io"), 5);
-  Log log;
+  ChannelLog log;
   ASSERT_TRUE(decoder.Feed(std::string_view("\0hel", 4), false, log).ok());
   ASSERT_TRUE(decoder.Feed("lo", false, log).ok());
   ASSERT_TRUE(decoder.Feed("", true, log).ok());
@@ -31,7 +31,7 @@ TEST(ChannelDecoder, EachMessageGoesToItsChannelHoweverItIsCut) {
 
 TEST(ChannelDecoder, Base64IsDecodedAcrossPieces) {
   ChannelDecoder decoder(*CommandProtocol("base64.channel.k8s.io"), 5);
-  Log log;
+  ChannelLog log;
   for (char c : std::string("0aGVsbG8gd29ybGQ="))
     ASSERT_TRUE(decoder.Feed(std::string(1, c), false, log).ok());
   ASSERT_TRUE(decoder.Feed("", true, log).ok());
@@ -40,7 +40,7 @@ TEST(ChannelDecoder, Base64IsDecodedAcrossPieces) {
 }
 
 TEST(ChannelDecoder, AChannelThatDoesNotExistIsAnError) {
-  Log log;
+  ChannelLog log;
   EXPECT_FALSE(ChannelDecoder(*CommandProtocol(""), 5).Feed("\5x", true, log).ok());
   EXPECT_FALSE(
       ChannelDecoder(*CommandProtocol("base64.channel.k8s.io"), 5).Feed("5aaaa", true, log).ok());
@@ -58,7 +58,7 @@ TEST(ChannelDecoder, AChannelThatDoesNotExistIsAnError) {
 
 TEST(ChannelDecoder, V5FinishesAChannel) {
   ChannelDecoder decoder(*CommandProtocol("v5.channel.k8s.io"), 5);
-  Log log;
+  ChannelLog log;
   ASSERT_TRUE(decoder.Feed("\xff", false, log).ok());
   ASSERT_TRUE(decoder.Feed(std::string_view("\0", 1), true, log).ok());
   EXPECT_THAT(log.closed, testing::ElementsAre(0));

@@ -14,13 +14,13 @@ namespace {
 using testing::HasSubstr;
 using testing::StartsWith;
 
-const std::vector<std::string> kV4 = {"v5.channel.k8s.io", "v4.channel.k8s.io",
-                                      "v3.channel.k8s.io"};
+const std::vector<std::string> kCommandProtocols = {"v5.channel.k8s.io", "v4.channel.k8s.io",
+                                                    "v3.channel.k8s.io"};
 
 using ExecTest = StreamServerTest;
 
 TEST_F(ExecTest, SpdyV4BringsOutputAndExitCode) {
-  SpdyClient client(Exec("echo out; echo err >&2; exit 7"), kV4);
+  SpdyClient client(Exec("echo out; echo err >&2; exit 7"), kCommandProtocols);
   ASSERT_TRUE(client.upgraded()) << client.head();
   EXPECT_THAT(client.head(), HasSubstr("X-Stream-Protocol-Version: v4.channel.k8s.io\r\n"));
   EXPECT_THAT(client.head(), HasSubstr("Upgrade: SPDY/3.1\r\n"));
@@ -47,7 +47,7 @@ TEST_F(ExecTest, SpdyV1SaysNothingOfASuccess) {
 }
 
 TEST_F(ExecTest, StandardInputEndsWithItsStream) {
-  SpdyClient client(Exec("cat; echo done", true), kV4);
+  SpdyClient client(Exec("cat; echo done", true), kCommandProtocols);
   const uint32_t error = client.OpenType("error"), in = client.OpenType("stdin"),
                  out = client.OpenType("stdout");
   client.OpenType("stderr");
@@ -59,7 +59,7 @@ TEST_F(ExecTest, StandardInputEndsWithItsStream) {
 }
 
 TEST_F(ExecTest, WhatComesBeforeTheLastStreamIsKept) {
-  SpdyClient client(Exec("cat", true), kV4);
+  SpdyClient client(Exec("cat", true), kCommandProtocols);
   const uint32_t in = client.OpenType("stdin");
   client.Write(in, "early\n", true);
   const uint32_t out = client.OpenType("stdout");
@@ -69,7 +69,7 @@ TEST_F(ExecTest, WhatComesBeforeTheLastStreamIsKept) {
 }
 
 TEST_F(ExecTest, ATerminalIsResizedAndTakesInput) {
-  SpdyClient client(Exec("read line; echo \"got $line\"; exit 3", true, true), kV4);
+  SpdyClient client(Exec("read line; echo \"got $line\"; exit 3", true, true), kCommandProtocols);
   const uint32_t error = client.OpenType("error"), in = client.OpenType("stdin"),
                  out = client.OpenType("stdout"), resize = client.OpenType("resize");
   client.Write(resize, R"({"Width":80,"Height":24})");
@@ -81,7 +81,7 @@ TEST_F(ExecTest, ATerminalIsResizedAndTakesInput) {
 }
 
 TEST_F(ExecTest, NonsenseForASizeEndsTheSession) {
-  SpdyClient client(Exec("cat", true, true), kV4);
+  SpdyClient client(Exec("cat", true, true), kCommandProtocols);
   for (const char* type : {"error", "stdin", "stdout"}) client.OpenType(type);
   client.Write(client.OpenType("resize"), R"({"Width":"wide"})");
   EXPECT_TRUE(client.ReadToEnd());
@@ -89,7 +89,8 @@ TEST_F(ExecTest, NonsenseForASizeEndsTheSession) {
 }
 
 TEST_F(ExecTest, AFailedStartIsToldOnTheErrorStream) {
-  SpdyClient client(*server_->ForExec({.container_id = "other", .cmd = {"x"}, .out = true}), kV4);
+  SpdyClient client(*server_->ForExec({.container_id = "other", .cmd = {"x"}, .out = true}),
+                    kCommandProtocols);
   const uint32_t error = client.OpenType("error"), out = client.OpenType("stdout");
   const Json status = Json::parse(client.ReadAll(error));
   EXPECT_EQ(status["reason"], "InternalError");
@@ -98,7 +99,7 @@ TEST_F(ExecTest, AFailedStartIsToldOnTheErrorStream) {
 }
 
 TEST_F(ExecTest, ABackgroundChildThatHoldsThePipeIsNotWaitedFor) {
-  SpdyClient client(Exec("echo before; sleep 1000 & echo $!"), kV4);
+  SpdyClient client(Exec("echo before; sleep 1000 & echo $!"), kCommandProtocols);
   const uint32_t error = client.OpenType("error"), out = client.OpenType("stdout");
   client.OpenType("stderr");
   const std::string text = client.ReadAll(out);
@@ -108,7 +109,7 @@ TEST_F(ExecTest, ABackgroundChildThatHoldsThePipeIsNotWaitedFor) {
 }
 
 TEST_F(ExecTest, ABackgroundChildThatWritesOnDoesNotProlongTheSession) {
-  SpdyClient client(Exec("yes & echo $! >&2; sleep 0.2"), kV4);
+  SpdyClient client(Exec("yes & echo $! >&2; sleep 0.2"), kCommandProtocols);
   const uint32_t error = client.OpenType("error");
   client.OpenType("stdout");
   const uint32_t err = client.OpenType("stderr");
@@ -134,7 +135,7 @@ TEST_F(ExecTest, MuchOutputArrivesWholeBeforeTheExitCode) {
       EXPECT_THAT(status, HasSubstr("\"5\""));
       continue;
     }
-    SpdyClient client(url, kV4);
+    SpdyClient client(url, kCommandProtocols);
     client.keep_bytes = 4096;
     const uint32_t error = client.OpenType("error"), out = client.OpenType("stdout");
     client.OpenType("stderr");
@@ -146,7 +147,7 @@ TEST_F(ExecTest, MuchOutputArrivesWholeBeforeTheExitCode) {
 
 TEST_F(ExecTest, MuchInputGoesThroughASlowCommand) {
   constexpr size_t kBytes = 8 << 20;
-  SpdyClient client(Exec("sleep 0.3; wc -c", true), kV4);
+  SpdyClient client(Exec("sleep 0.3; wc -c", true), kCommandProtocols);
   client.OpenType("error");
   const uint32_t in = client.OpenType("stdin"), out = client.OpenType("stdout");
   client.OpenType("stderr");
@@ -157,7 +158,7 @@ TEST_F(ExecTest, MuchInputGoesThroughASlowCommand) {
 }
 
 TEST_F(ExecTest, ACommandThatClosesItsInputDoesNotStopTheRest) {
-  SpdyClient client(Exec("exec <&-; sleep 0.2; echo done", true), kV4);
+  SpdyClient client(Exec("exec <&-; sleep 0.2; echo done", true), kCommandProtocols);
   client.OpenType("error");
   const uint32_t in = client.OpenType("stdin"), out = client.OpenType("stdout");
   client.OpenType("stderr");
@@ -167,7 +168,7 @@ TEST_F(ExecTest, ACommandThatClosesItsInputDoesNotStopTheRest) {
 }
 
 TEST_F(ExecTest, AttachCopiesUntilTheContainerEnds) {
-  SpdyClient client(Attach(true), kV4);
+  SpdyClient client(Attach(true), kCommandProtocols);
   const uint32_t error = client.OpenType("error"), in = client.OpenType("stdin"),
                  out = client.OpenType("stdout"), err = client.OpenType("stderr");
   auto ends = backend_.TakeAttachment();

@@ -9,13 +9,6 @@
 #include <utility>
 
 namespace crisp::stream {
-namespace {
-
-constexpr size_t kSmallBuffer = 16 << 10;
-constexpr size_t kLargeBuffer = 256 << 10;
-
-}  // namespace
-
 void FdPump::Read() {
   if (ended_ || sending_ > 0) return;
   if (stopping_ && left_ == 0 && grace_ == absl::ZeroDuration()) return End();

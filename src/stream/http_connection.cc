@@ -21,7 +21,6 @@ constexpr std::string_view kVersions = "X-Stream-Protocol-Version";
 constexpr size_t kBuffer = 4096;
 constexpr int kCommandChannels = 5;  // stdin, stdout, stderr, error, resize
 constexpr size_t kMaxPortChannels = 100;
-constexpr absl::Duration kLinger = absl::Seconds(2);
 
 // The protocols of a command over SPDY, and what they are called in ours.
 constexpr std::pair<std::string_view, int> kCommandVersions[] = {

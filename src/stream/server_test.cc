@@ -17,7 +17,7 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
-const std::vector<std::string> kV4 = {"v4.channel.k8s.io"};
+const std::vector<std::string> kProtocols = {"v4.channel.k8s.io"};
 const CommandRequest kEcho = {.container_id = "container", .cmd = {"echo", "hello"}, .out = true};
 
 class ServerTest : public StreamServerTest {
@@ -30,7 +30,7 @@ class ServerTest : public StreamServerTest {
     return all;
   }
   static std::string Hello(const std::string& url) {
-    SpdyClient client(url, kV4);
+    SpdyClient client(url, kProtocols);
     client.OpenType("error");
     return client.ReadAll(client.OpenType("stdout"));
   }
@@ -41,7 +41,7 @@ TEST_F(ServerTest, UrlsAreAbsoluteAndTheirTokensServeOnce) {
   EXPECT_THAT(url, StartsWith("http://127.0.0.1:"));
   EXPECT_THAT(url, HasSubstr("/exec/"));
   EXPECT_EQ(Hello(url), "hello\n");
-  EXPECT_THAT(SpdyClient(url, kV4).head(), StartsWith("HTTP/1.1 404 "));
+  EXPECT_THAT(SpdyClient(url, kProtocols).head(), StartsWith("HTTP/1.1 404 "));
   EXPECT_THAT(*server_->ForAttach(kEcho), HasSubstr("/attach/"));
   EXPECT_THAT(PortForward(), HasSubstr("/portforward/"));
 }
@@ -49,7 +49,7 @@ TEST_F(ServerTest, UrlsAreAbsoluteAndTheirTokensServeOnce) {
 TEST_F(ServerTest, ATokenIsGoodForItsOwnPathAlone) {
   std::string url = *server_->ForExec(kEcho);
   url.replace(url.find("/exec/"), 6, "/attach/");
-  EXPECT_THAT(SpdyClient(url, kV4).head(), StartsWith("HTTP/1.1 404 "));
+  EXPECT_THAT(SpdyClient(url, kProtocols).head(), StartsWith("HTTP/1.1 404 "));
 }
 
 TEST_F(ServerTest, WhatIsNoUpgradeIsAnsweredInHttp) {
@@ -75,7 +75,7 @@ TEST_F(ServerTest, ProtocolsAreAgreedOnInTheClientsOrder) {
   const std::string none = head({"v9.channel.k8s.io"});
   EXPECT_THAT(none, StartsWith("HTTP/1.1 403 "));
   EXPECT_THAT(none, HasSubstr("X-Accepted-Stream-Protocol-Versions: v4.channel.k8s.io\r\n"));
-  EXPECT_THAT(SpdyClient(PortForward(), kV4).head(),
+  EXPECT_THAT(SpdyClient(PortForward(), kProtocols).head(),
               HasSubstr("X-Accepted-Stream-Protocol-Versions: portforward.k8s.io\r\n"));
   EXPECT_THAT(WebSocketClient(*server_->ForExec(kEcho), "v9.channel.k8s.io").head(),
               StartsWith("HTTP/1.1 400 "));

@@ -13,12 +13,21 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "stream/spdy_header_block.h"
 
 namespace crisp::stream {
 
 // Once this much from the client waits for somebody slow, the session stops reading.
 inline constexpr size_t kMaxWaiting = 256 << 10;
+
+// What a connection, or a pump, reads into: small until much comes at once.
+inline constexpr size_t kSmallBuffer = 16 << 10;
+inline constexpr size_t kLargeBuffer = 256 << 10;
+
+// How long a client may take to close after our good-bye. Its library loses what it has not yet
+// looked at when the connection ends, so the client goes first.
+inline constexpr absl::Duration kLinger = absl::Seconds(2);
 
 class Session;
 

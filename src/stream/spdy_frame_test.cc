@@ -14,7 +14,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 // Writes down what comes out of the reader.
-class Log final : public SpdyFrameReader::Sink {
+class FrameLog final : public SpdyFrameReader::Sink {
  public:
   absl::Status OnControl(SpdyType type, uint8_t flags, std::string_view payload) override {
     lines.push_back(Cat("control ", static_cast<int>(type), " flags ", static_cast<int>(flags),
@@ -39,7 +39,7 @@ TEST(SpdyFrame, FramesComeOutAsTheyWentIn) {
   const std::string bytes = Cat(SpdySynStream(1, "block", true), SpdyDataHead(1, 5, false), "hello",
                                 SpdyDataHead(1, 0, true), SpdyRstStream(1, SpdyReset::kCancel),
                                 SpdyPing(7), SpdyGoAway(1, 0));
-  Log log;
+  FrameLog log;
   ASSERT_TRUE(SpdyFrameReader().Feed(bytes, log).ok());
   EXPECT_THAT(log.lines, ElementsAre("control 1 flags 1 of 15", "data 1", "data 1 fin",
                                      "control 3 flags 0 of 8", "control 6 flags 0 of 4",
@@ -51,7 +51,7 @@ TEST(SpdyFrame, CutsAnywhereMakeNoDifference) {
   const std::string bytes = Cat(SpdySynReply(3, "a block of headers"), SpdyDataHead(3, 11, true),
                                 "hello world", SpdyPing(1));
   for (size_t cut = 1; cut < bytes.size(); ++cut) {
-    Log log;
+    FrameLog log;
     SpdyFrameReader reader;
     for (size_t at = 0; at < bytes.size(); at += cut)
       ASSERT_TRUE(reader.Feed(std::string_view(bytes).substr(at, cut), log).ok());
@@ -69,7 +69,7 @@ TEST(SpdyFrame, TheBytesAreThoseOfTheDraft) {
 }
 
 TEST(SpdyFrame, AnotherVersionAndALargeControlFrameAreRefused) {
-  Log log;
+  FrameLog log;
   EXPECT_THAT(SpdyFrameReader().Feed(std::string("\x80\2\0\6\0\0\0\4\0\0\0\1", 12), log).message(),
               HasSubstr("version 2"));
   const std::string huge =

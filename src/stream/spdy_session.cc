@@ -6,13 +6,8 @@
 namespace crisp::stream {
 namespace {
 
-constexpr size_t kSmallBuffer = 16 << 10;
-constexpr size_t kLargeBuffer = 256 << 10;
 constexpr size_t kFramesInOneWrite = 16;
 constexpr size_t kMaxUnsent = 256;  // frames; a client that provokes more is read no further
-// How long a client may take to close after our good-bye. Its library loses what it has not yet
-// looked at when the connection ends, so the client goes first.
-constexpr absl::Duration kLinger = absl::Seconds(2);
 constexpr uint32_t kGoAwayOk = 0, kGoAwayProtocolError = 1;
 
 }  // namespace

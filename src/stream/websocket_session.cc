@@ -4,14 +4,6 @@
 #include "base/status.h"
 
 namespace crisp::stream {
-namespace {
-
-constexpr size_t kSmallBuffer = 16 << 10;
-constexpr size_t kLargeBuffer = 256 << 10;
-constexpr absl::Duration kLinger = absl::Seconds(2);  // for the client's half of the good-bye
-
-}  // namespace
-
 class WebSocketSession::Channel final : public ClientStream {
  public:
   Channel(WebSocketSession* session, int index)
