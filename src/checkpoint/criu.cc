@@ -164,6 +164,7 @@ absl::Status Criu::Dump(const CriuDump& dump, const Call& call) const {
   if (dump.pidns != 0) {
     args.insert(args.end(), {"--external", Cat("pid[", dump.pidns, "]:extRootPidNS")});
   }
+  if (!dump.terminal.empty()) args.insert(args.end(), {"--external", dump.terminal});
   for (const ExternalMount& mount : dump.external) {
     args.insert(args.end(), {"--external", Cat("mnt[", mount.point, "]:", mount.key)});
   }

@@ -30,6 +30,7 @@ struct CriuDump {
   std::vector<ExternalMount> external;
   uint64_t netns = 0;    // inode of a network namespace that is the pod's; 0: none
   uint64_t pidns = 0;    // the same of a PID namespace
+  std::string terminal;  // CRIU's name of the terminal that leads outside; empty: none
   std::string uts_path;  // its UTS namespace, which is not dumped; empty: the host's
 };
 

@@ -24,6 +24,9 @@ inline constexpr char kDeletedFiles[] = "deleted.files";
 inline constexpr char kRootfsDiff[] = "rootfs-diff.tar";
 inline constexpr char kDevShm[] = "devshm-checkpoint.tar";
 inline constexpr char kImagesFolder[] = "checkpoint";
+// In it, beside CRIU's own.
+inline constexpr char kDescriptors[] = "descriptors.json";
+inline constexpr char kTerminal[] = "terminal.json";
 inline constexpr char kVolumesFolder[] = "volumes";
 inline constexpr char kDumpLog[] = "dump.log";
 inline constexpr char kDumpStats[] = "stats-dump";

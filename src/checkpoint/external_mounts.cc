@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/status.h"
+#include "checkpoint/container_terminal.h"
 #include "kernel/mount_info.h"
 #include "kernel/rooted_path.h"
 
@@ -35,6 +36,11 @@ int MountAt(int root, const std::string& path) {
     return -1;
   }
   return static_cast<int>(about.stx_mnt_id);
+}
+
+// The terminal's other end is the monitor's, so it cannot be CRIU's to make: see RestoreTerminal.
+bool IsOfTerminal(const MountInfo& mount) {
+  return mount.type == "devpts" && (mount.point == "/dev/pts" || mount.point == "/dev/console");
 }
 
 absl::Status CheckName(const std::string& path) {
@@ -90,9 +96,11 @@ absl::StatusOr<std::vector<ExternalMount>> ExternalMountsOf(pid_t pid, const Jso
     if (by_id.contains(id)) keys.emplace(id, bind.key);
   }
   std::vector<ExternalMount> external;
+  const bool terminal = HasTerminal(config);
   for (const MountInfo& mount : mounts) {
     std::string key;
     if (const auto known = keys.find(mount.id); known != keys.end()) key = known->second;
+    if (key.empty() && terminal && IsOfTerminal(mount)) key = mount.point;
     if (key.empty() && (mount.type == "cgroup" || mount.type == "cgroup2")) key = mount.point;
     if (key.empty()) key = KeyBelow(mount, by_id, keys);
     if (key.empty()) continue;

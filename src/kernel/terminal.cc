@@ -2,10 +2,30 @@
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/sysmacros.h>
 
 #include "base/status.h"
 
 namespace crisp {
+namespace {
+
+constexpr unsigned kPtsMajor = 136;
+
+}  // namespace
+
+std::string TerminalNumbers::CriuName() const {
+  return Cat("tty[", absl::Hex(rdev), ":", absl::Hex(dev), "]");
+}
+
+uint32_t TerminalNumbers::index() const { return minor(rdev); }
+
+absl::StatusOr<TerminalNumbers> NumbersOfTerminal(uint64_t rdev, uint64_t dev) {
+  if (major(rdev) != kPtsMajor) {
+    return absl::InvalidArgumentError(
+        Cat("device ", major(rdev), ":", minor(rdev), " is no terminal of /dev/pts"));
+  }
+  return TerminalNumbers{rdev, dev};
+}
 
 absl::StatusOr<TerminalSize> GetTerminalSize(int fd) {
   struct winsize size = {};

@@ -5,12 +5,24 @@
 #include <termios.h>
 
 #include <cstdint>
+#include <string>
 #include <utility>
 
 #include "absl/status/statusor.h"
 #include "base/unique_fd.h"
 
 namespace crisp {
+
+// A terminal below /dev/pts by its numbers, and CRIU's name for one whose other end is outside.
+struct TerminalNumbers {
+  uint64_t rdev = 0;
+  uint64_t dev = 0;  // of its devpts
+  std::string CriuName() const;
+  // Its number in its devpts.
+  uint32_t index() const;
+};
+// InvalidArgument for what is no such terminal.
+absl::StatusOr<TerminalNumbers> NumbersOfTerminal(uint64_t rdev, uint64_t dev);
 
 struct TerminalSize {
   uint16_t columns = 0;

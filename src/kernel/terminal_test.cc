@@ -1,6 +1,8 @@
 #include "kernel/terminal.h"
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <string>
@@ -18,6 +20,22 @@ TEST(TerminalTest, SizeTravelsToTheOtherSide) {
   ASSERT_TRUE(size.ok()) << size.status();
   EXPECT_EQ(size->columns, 132);
   EXPECT_EQ(size->rows, 43);
+}
+
+TEST(TerminalTest, ItsNumbersAreItsNameForCriu) {
+  absl::StatusOr<TerminalPair> pair = OpenTerminalPair();
+  ASSERT_TRUE(pair.ok()) << pair.status();
+  struct stat about = {};
+  ASSERT_EQ(fstat(pair->terminal.get(), &about), 0);
+  const absl::StatusOr<TerminalNumbers> numbers = NumbersOfTerminal(about.st_rdev, about.st_dev);
+  ASSERT_TRUE(numbers.ok()) << numbers.status();
+  unsigned index = 0;
+  ASSERT_EQ(ioctl(pair->controller.get(), TIOCGPTN, &index), 0);
+  EXPECT_EQ(numbers->index(), index);
+  EXPECT_EQ(NumbersOfTerminal(0x8803, 0x5c)->CriuName(), "tty[8803:5c]");
+  EXPECT_EQ(NumbersOfTerminal(0x8803, 0x5c)->index(), 3u);
+  // /dev/null.
+  EXPECT_EQ(NumbersOfTerminal(0x103, 0x5c).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST(TerminalTest, RawModeEndsWithItsScope) {

@@ -61,11 +61,12 @@ struct ExecRequest {
   RuntimeProgram runtime;
 };
 
-// A container out of a checkpoint: CRIU makes its processes. io.terminal is not supported.
+// A container out of a checkpoint: CRIU makes its processes, but not the terminal of io.terminal,
+// which is the launcher's and handed back as ever.
 struct RestoreRequest {
   StartRequest start;
   std::string criu;    // the program
-  std::string images;  // absolute folder of CRIU's images, and of descriptors.json
+  std::string images;  // absolute folder of CRIU's images, descriptors.json and terminal.json
   std::string work;    // absolute folder that CRIU's log and pid file go into
   struct External {
     std::string key;     // what the images call the mount

@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "kernel/rooted_path.h"
 #include "launch/json_list.h"
+#include "launch/restore_terminal.h"
 #include "launch/rootfs.h"
 
 namespace crisp {
@@ -64,7 +65,7 @@ absl::Status RestoreChild::Run(const std::string& config_text, OutcomeChannel& o
   RETURN_IF_ERROR(JoinCgroup());
   RETURN_IF_ERROR(EnterNamespaces());
   RETURN_IF_ERROR(BuildRoot());
-  RETURN_IF_ERROR(TakeStreams());
+  RETURN_IF_ERROR(request_.start.io.terminal ? TakeTerminal(outcome) : TakeStreams());
   AddPlaces();
   if (::close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC) != 0) {
     return ErrnoStatus("marking descriptors close-on-exec");
@@ -155,6 +156,16 @@ absl::Status RestoreChild::TakeStreams() {
     if (uid != 0 && ends[i] >= 0) (void)!::fchown(end.get(), uid, static_cast<gid_t>(-1));
     inherited_.emplace_back(std::move(end), was);
   }
+  return absl::OkStatus();
+}
+
+absl::Status RestoreChild::TakeTerminal(OutcomeChannel& outcome) {
+  ASSIGN_OR_RETURN(RestoreTerminal made,
+                   MakeRestoreTerminal(config_, request_.images, request_.work));
+  RETURN_IF_ERROR(outcome.SendTerminal(made.ends.controller.get()));
+  inherited_.emplace_back(std::move(made.ends.terminal), made.name);
+  args_.insert(args_.end(), {"--external", Cat("mnt[/dev/pts]:", made.devpts)});
+  args_.insert(args_.end(), {"--external", Cat("mnt[/dev/console]:", made.console)});
   return absl::OkStatus();
 }
 

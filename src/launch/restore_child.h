@@ -32,6 +32,7 @@ class RestoreChild {
   absl::Status EnterNamespaces();
   absl::Status BuildRoot();
   absl::Status TakeStreams();
+  absl::Status TakeTerminal(OutcomeChannel& outcome);
   void AddPlaces();
 
   const RestoreRequest& request_;

@@ -98,9 +98,6 @@ absl::Status ContainerProcess::Launch(const monitor::StartContainer& request) {
 }
 
 absl::Status ContainerProcess::LaunchRestore(const monitor::RestoreContainer& request) {
-  if (request.start().terminal()) {
-    return absl::InvalidArgumentError("a terminal cannot be restored");
-  }
   ASSIGN_OR_RETURN(const ContainerIo::ChildEnds ends, OpenIo(request.start()));
   RestoreRequest restore;
   restore.start = StartOf(request.start(), ends);
@@ -119,17 +116,21 @@ absl::Status ContainerProcess::LaunchRestore(const monitor::RestoreContainer& re
 }
 
 void ContainerProcess::RestoreEnded(absl::StatusOr<ContainerRestore::Restored> result) {
-  if (!result.ok()) {
-    FailStart(result.status());
-  } else {
-    restore_.reset();
+  absl::Status status = result.status();
+  if (result.ok()) {
     pid_ = result->pid;
     pidfd_ = std::move(result->pidfd);
+    if (result->terminal.valid()) status = io_->TakeTerminal(std::move(result->terminal));
+  }
+  if (!status.ok()) {
+    FailStart(status);
+  } else {
+    restore_.reset();
     started_at_ = UnixNanos();
     Watch();
   }
-  if (callbacks_.started) std::exchange(callbacks_.started, nullptr)(result.status());
-  if (!result.ok() || !result->ended.has_value()) return;
+  if (callbacks_.started) std::exchange(callbacks_.started, nullptr)(status);
+  if (!status.ok() || !result->ended.has_value()) return;
   parts_.reaper.Forget(pid_);
   ProcessEnded(pid_, *result->ended);
 }

@@ -73,7 +73,8 @@ void ContainerRestore::Kill() {
 // Ok: CRIU was executed, and its end tells the rest.
 void ContainerRestore::LaunchEnded(Outcome outcome) {
   pending_.reset();
-  if (!outcome.status.ok()) Finish(std::move(outcome.status));
+  if (!outcome.status.ok()) return Finish(std::move(outcome.status));
+  terminal_ = std::move(outcome.terminal);
 }
 
 void ContainerRestore::CriuEnded(int wait_status) {
@@ -91,7 +92,7 @@ void ContainerRestore::CriuEnded(int wait_status) {
   Finish(Result(wait_status));
 }
 
-absl::StatusOr<ContainerRestore::Restored> ContainerRestore::Result(int wait_status) const {
+absl::StatusOr<ContainerRestore::Restored> ContainerRestore::Result(int wait_status) {
   if (const int code = ExitCodeOf(wait_status); code != 0) {
     if (timed_out_) {
       return absl::DeadlineExceededError(Cat("restoring it took longer than ",
@@ -103,6 +104,7 @@ absl::StatusOr<ContainerRestore::Restored> ContainerRestore::Result(int wait_sta
                                    errors.empty() ? "" : ": ", errors));
   }
   Restored restored;
+  restored.terminal = std::move(terminal_);
   ASSIGN_OR_RETURN(restored.pid, ReadPid(JoinPath(work_, kRestoredPid)));
   restored.pidfd.reset(static_cast<int>(syscall(SYS_pidfd_open, restored.pid, 0)));
   siginfo_t nothing = {};

@@ -23,6 +23,7 @@ class ContainerRestore {
   struct Restored {
     pid_t pid = 0;
     UniqueFd pidfd;
+    UniqueFd terminal;         // controlling end, when asked for
     std::optional<int> ended;  // its wait status: it came back and has ended already
   };
   // Called once, from the loop, unless Start failed; may destroy the ContainerRestore.
@@ -41,7 +42,7 @@ class ContainerRestore {
  private:
   void LaunchEnded(Outcome outcome);
   void CriuEnded(int wait_status);
-  absl::StatusOr<Restored> Result(int wait_status) const;
+  absl::StatusOr<Restored> Result(int wait_status);
   void Finish(absl::StatusOr<Restored> result);
 
   const MonitorParts parts_;
@@ -51,6 +52,7 @@ class ContainerRestore {
   Done done_;
   pid_t criu_ = 0;
   UniqueFd criu_pidfd_;
+  UniqueFd terminal_;
   std::optional<PendingLaunch> pending_;
   EventLoop::TimerId timer_ = 0;
   bool timed_out_ = false;

@@ -78,6 +78,30 @@ TEST_F(RestoreTest, CriuIsToldWhatComesFromOutside) {
   EXPECT_TRUE(PathExists(Bundle("one") + "/upper/new/place"));
 }
 
+// CRIU gets the end for the container, the monitor the other one.
+TEST_F(RestoreTest, ATerminalOfTheSameNumberIsMade) {
+  StartMonitor();
+  monitor::Request request = RestoreOf(
+      "one",
+      "echo \"$args\" >$work/args; fd=${args#*fd[}; fd=${fd%%]*}; "
+      "(exec 1>/proc/self/fd/$fd; echo it writes; exec sleep 1000) & echo $! >$work/restored.pid");
+  monitor::StartContainer& start = *request.mutable_restore()->mutable_start();
+  start.set_terminal(true);
+  start.set_stdin(true);
+  // Number 2, 136:2.
+  ASSERT_TRUE(ReplaceFile(folder_ + "/images/terminal.json", R"({"rdev":34818,"dev":92})").ok());
+  const monitor::Reply reply = client_->Call(request);
+  ASSERT_EQ(reply.code(), 0) << reply.message();
+  const std::string args = ReadFile(folder_ + "/work-one/args").value_or("");
+  for (const char* part : {"]:tty[8802:5c]", "mnt[/dev/pts]:/", "/terminal/dev/pts/2"}) {
+    EXPECT_THAT(args, HasSubstr(part));
+  }
+  EXPECT_TRUE(client_->Until([&] {
+    return ReadFile(LogPath("one")).value_or("").find("it writes") != std::string::npos;
+  }));
+  EXPECT_EQ(Signal("one", SIGKILL).code(), 0);
+}
+
 TEST_F(RestoreTest, AFailureTellsWhatTheLogSays) {
   StartMonitor();
   const monitor::Reply reply = client_->Call(RestoreOf(
@@ -132,7 +156,12 @@ TEST_F(RestoreTest, BadRequests) {
   EXPECT_EQ(client_->Call(request).code(), CodeOf(absl::StatusCode::kInvalidArgument));
   request = RestoreOf("two", "exit 0");
   request.mutable_restore()->mutable_start()->set_terminal(true);
-  EXPECT_EQ(client_->Call(request).code(), CodeOf(absl::StatusCode::kInvalidArgument));
+  EXPECT_EQ(client_->Call(request).code(), CodeOf(absl::StatusCode::kFailedPrecondition));
+  for (const char* terminal : {"[]", R"({"rdev":259,"dev":1})", R"({"rdev":-1})", "{", "null",
+                               R"({"rdev":1048575999,"dev":1})"}) {
+    ASSERT_TRUE(ReplaceFile(folder_ + "/images/terminal.json", terminal).ok());
+    EXPECT_NE(client_->Call(request).code(), 0) << terminal;
+  }
   request = RestoreOf("three", "exit 0");
   ASSERT_TRUE(RemoveFile(request.restore().criu()).ok());
   EXPECT_EQ(client_->Call(request).code(), CodeOf(absl::StatusCode::kNotFound));

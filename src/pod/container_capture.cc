@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "checkpoint/container_terminal.h"
 #include "checkpoint/documents.h"
 #include "checkpoint/external_mounts.h"
 #include "checkpoint/folder_capture.h"
@@ -37,12 +38,16 @@ std::string LinkOf(const std::string& path) {
   return size > 0 ? std::string(text, static_cast<size_t>(size)) : "";
 }
 
-absl::Status CheckKind(const record::Container& container, const record::Pod& pod) {
-  if (container.config().tty()) {
-    return absl::FailedPreconditionError(
-        Cat("container ", container.id(),
-            " has a terminal: CRIU cannot keep one whose other end is outside"));
+// A restore makes the terminal in a new /dev/pts, never on the host's.
+absl::Status CheckDevpts(const std::vector<ExternalMount>& external) {
+  for (const ExternalMount& mount : external) {
+    if (mount.point == "/dev/pts") return absl::OkStatus();
   }
+  return absl::FailedPreconditionError(
+      "its terminal is not one of a /dev/pts of its own: such a one cannot be checkpointed");
+}
+
+absl::Status CheckKind(const record::Container& container, const record::Pod& pod) {
   if (!container.runtime_path().empty()) {
     return absl::FailedPreconditionError(
         Cat("container ", container.id(), " is run by ", container.runtime_path(),
@@ -71,7 +76,7 @@ absl::StatusOr<ContainerCapture> ContainerCapture::Open(PodState& state,
     RETURN_IF_ERROR(MakeFolders(capture.File(name), 0700));
   }
   RETURN_IF_ERROR(capture.ReadBundle());
-  RETURN_IF_ERROR(capture.NoteStreams());
+  RETURN_IF_ERROR(HasTerminal(capture.config_) ? capture.NoteTerminal() : capture.NoteStreams());
   return capture;
 }
 
@@ -89,7 +94,16 @@ absl::Status ContainerCapture::ReadBundle() {
 absl::Status ContainerCapture::NoteStreams() const {
   Json names = Json::array();
   for (int fd = 0; fd < 3; ++fd) names.push_back(LinkOf(Cat("/proc/", record_->pid(), "/fd/", fd)));
-  return ReplaceFile(File(Cat(kImagesFolder, "/descriptors.json")), JsonText(names), 0600);
+  return ReplaceFile(File(Cat(kImagesFolder, "/", kDescriptors)), JsonText(names), 0600);
+}
+
+// Which one it is: a restore makes another of that number.
+absl::Status ContainerCapture::NoteTerminal() {
+  absl::StatusOr<TerminalNumbers> terminal = TerminalOf(record_->pid());
+  if (!terminal.ok()) return Annotate(terminal.status(), Cat("container ", record_->id()));
+  terminal_ = terminal->CriuName();
+  const Json numbers = {{"rdev", terminal->rdev}, {"dev", terminal->dev}};
+  return ReplaceFile(File(Cat(kImagesFolder, "/", kTerminal)), JsonText(numbers), 0600);
 }
 
 absl::Status ContainerCapture::Freeze() const {
@@ -113,7 +127,9 @@ absl::Status ContainerCapture::Take(const Call& call) {
 absl::Status ContainerCapture::Dump(const Call& call) {
   const pid_t pid = record_->pid();
   ASSIGN_OR_RETURN(external_, ExternalMountsOf(pid, config_));
+  if (!terminal_.empty()) RETURN_IF_ERROR(CheckDevpts(external_));
   CriuDump dump;
+  dump.terminal = terminal_;
   dump.pid = pid;
   dump.images = File(kImagesFolder);
   dump.work = folder_;

@@ -38,6 +38,7 @@ class ContainerCapture {
 
   absl::Status ReadBundle();
   absl::Status NoteStreams() const;
+  absl::Status NoteTerminal();
   absl::Status Dump(const Call& call);
   absl::Status TakeFiles(const Call& call);
   absl::Status Write(const char* name, const Json& document) const;
@@ -51,6 +52,7 @@ class ContainerCapture {
   int64_t taken_at_ = 0;
   std::string config_text_;
   Json config_;
+  std::string terminal_;  // CRIU's name of it
   std::vector<ExternalMount> external_;
   std::vector<std::string> deleted_;
 };

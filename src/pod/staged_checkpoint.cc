@@ -98,8 +98,15 @@ absl::StatusOr<std::shared_ptr<const ImageRecord>> StagedCheckpoint::BaseImage()
 
 absl::Status StagedCheckpoint::CheckConfig(const v1::PodSandboxConfig& pod,
                                            const v1::ContainerConfig& config) const {
-  if (spec_.terminal || config.tty()) {
-    return absl::FailedPreconditionError("a container with a terminal cannot be restored");
+  if (spec_.terminal != config.tty()) {
+    return absl::InvalidArgumentError(Cat("the checkpointed container had ",
+                                          spec_.terminal ? "a" : "no", " terminal: tty must be ",
+                                          spec_.terminal ? "true" : "false"));
+  }
+  if (spec_.terminal && !PathExists(File(Cat(kImagesFolder, "/", kTerminal)))) {
+    return absl::FailedPreconditionError(
+        "a container with a terminal can be restored only from an archive that crisp wrote: this "
+        "one holds no checkpoint/terminal.json");
   }
   if (spec_.user_namespace || !UserNamespaceOf(pod).empty()) {
     return absl::FailedPreconditionError("a container in a user namespace cannot be restored");

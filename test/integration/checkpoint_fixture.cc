@@ -86,6 +86,13 @@ absl::Status CheckpointTest::CapturePod(const Pod& pod, const std::vector<std::s
   return cri().Call(&CriClient::RuntimeStub::CheckpointPod, request).status();
 }
 
+std::string CheckpointTest::Restore(const Pod& pod, const v1::ContainerConfig& like,
+                                    const std::string& archive) {
+  v1::ContainerConfig config = like;
+  config.mutable_image()->set_image(archive);
+  return Start(pod, config);
+}
+
 std::vector<std::string> CheckpointTest::Names(const std::string& archive) {
   std::vector<std::string> names;
   const std::string listed = Tar({"-tf", archive});

@@ -24,6 +24,8 @@ class CheckpointTest : public NodeTest {
                        int64_t timeout_seconds = 0);
   absl::Status CapturePod(const Pod& pod, const std::vector<std::string>& containers,
                           const std::string& folder);
+  // A container made from the archive, otherwise like that one, and started.
+  std::string Restore(const Pod& pod, const v1::ContainerConfig& like, const std::string& archive);
   // What `tar` lists.
   static std::vector<std::string> Names(const std::string& archive);
   static std::string Content(const std::string& archive, const std::string& name);

@@ -29,15 +29,7 @@ bool MayReadLimitsOfOthers() {
          ((std::stoull(status.substr(at + 8, 16), nullptr, 16) >> 24) & 1) != 0;
 }
 
-class Checkpoint : public CheckpointTest {
- protected:
-  // A container of another pod, made from the archive and started.
-  std::string Restore(const Pod& pod, const v1::ContainerConfig& like, const std::string& archive) {
-    v1::ContainerConfig config = like;
-    config.mutable_image()->set_image(archive);
-    return Start(pod, config);
-  }
-};
+class Checkpoint : public CheckpointTest {};
 
 TEST_F(Checkpoint, ACounterGoesOnInAnotherPod) {
   const Pod pod = RunPod("one");
@@ -244,10 +236,6 @@ TEST_F(Checkpoint, WhatCannotBeCheckpointed) {
   ASSERT_EQ(symlink("/etc/passwd", Archive("link").c_str()), 0);
   EXPECT_THAT(checkpoint(id, Archive("link")), Fails(StatusCode::kInvalidArgument, "regular"));
   EXPECT_THAT(Capture(id, Archive("x.tar"), -1), Fails(StatusCode::kInvalidArgument, "negative"));
-  v1::ContainerConfig terminal = Counter("terminal");
-  terminal.set_tty(true);
-  EXPECT_THAT(checkpoint(Start(pod, terminal), Archive("x.tar")),
-              Fails(StatusCode::kFailedPrecondition, "terminal"));
 }
 
 TEST_F(Checkpoint, ArchivesThatAreNone) {
