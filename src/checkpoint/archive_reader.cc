@@ -8,10 +8,13 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <thread>
 
 #include "base/file.h"
 #include "base/status.h"
 #include "checkpoint/documents.h"
+#include "image/byte_queue.h"
+#include "image/inflate.h"
 #include "image/layer_writer.h"
 #include "image/tar_reader.h"
 
@@ -117,14 +120,45 @@ class Unpacker {
   uint64_t bytes_ = 0;
 };
 
-absl::Status CheckNotPacked(int fd) {
-  unsigned char head[4] = {};
+bool IsPacked(int fd) {
+  char head[4] = {};
   const ssize_t size = pread(fd, head, sizeof head, 0);
-  const bool gzip = size >= 2 && head[0] == 0x1f && head[1] == 0x8b;
-  const bool zstd = size == 4 && head[0] == 0x28 && head[1] == 0xb5 && head[2] == 0x2f;
-  if (!gzip && !zstd) return absl::OkStatus();
-  return absl::InvalidArgumentError(Cat(
-      "it is compressed; unpack it first: ", gzip ? "gzip -dc" : "zstd -dc", " FILE > FILE.tar"));
+  const std::string_view seen(head, size > 0 ? static_cast<size_t>(size) : 0);
+  return seen.starts_with("\x1f\x8b") || seen == "\x28\xb5\x2f\xfd";
+}
+
+// What comes out of a compressed stream: a small file may hold no end of it.
+class Bounded : public ByteSource {
+ public:
+  Bounded(ByteSource& source, uint64_t max_bytes, const Call& call)
+      : source_(source), left_(max_bytes), call_(call) {}
+
+  absl::StatusOr<std::string_view> Next() override {
+    RETURN_IF_ERROR(call_.Check());
+    ASSIGN_OR_RETURN(const std::string_view piece, source_.Next());
+    if (piece.size() > left_) {
+      return absl::ResourceExhaustedError(
+          "it unpacks to far more than its own size; unpack it yourself if it shall be restored");
+    }
+    left_ -= piece.size();
+    return piece;
+  }
+
+ private:
+  ByteSource& source_;
+  uint64_t left_;
+  const Call& call_;
+};
+
+absl::Status UnpackPacked(ByteSource& packed, uint64_t size, const std::string& folder,
+                          const ArchiveBounds& bounds, const Call& call) {
+  ByteQueue queue(kPiece, 4);
+  std::thread inflating([&] { queue.Close(Inflate(packed, queue)); });
+  Bounded plain(queue, std::max(bounds.small, size * bounds.max_ratio), call);
+  const absl::Status status = UnpackArchive(plain, folder, bounds);
+  queue.Leave();
+  inflating.join();
+  return status;
 }
 
 absl::Status CheckRegular(int folder, const std::string& name, bool needed) {
@@ -189,9 +223,11 @@ absl::Status UnpackArchive(const std::string& path, const std::string& folder,
     return absl::InvalidArgumentError(
         Cat(prefix, ": it is no regular file that can be read (links are not followed)"));
   }
-  absl::Status status = CheckNotPacked(file->get());
   FileSource source(file->get(), path, call);
-  if (status.ok()) status = UnpackArchive(source, folder, bounds);
+  const absl::Status status =
+      IsPacked(file->get())
+          ? UnpackPacked(source, static_cast<uint64_t>(info.st_size), folder, bounds, call)
+          : UnpackArchive(source, folder, bounds);
   return status.ok() ? status : Annotate(status, prefix);
 }
 

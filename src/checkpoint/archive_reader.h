@@ -17,11 +17,15 @@ struct ArchiveBounds {
   uint64_t max_bytes = uint64_t{1} << 42;  // of all files
   uint64_t max_entries = 200000;
   uint64_t max_document = 8 << 20;  // of one JSON file
+  // A compressed one: its content is at most so many times its size, or this much.
+  uint64_t max_ratio = 100;
+  uint64_t small = 256 << 20;
 };
 
 // `folder` exists and is empty; after an error it is the caller's to remove. path is no symbolic
-// link and a regular file. InvalidArgument for what is no checkpoint archive, DataLoss if it is cut
-// off, ResourceExhausted beyond the bounds or on a full disk.
+// link and a regular file; gzip and zstd are taken, too, and bounded by the size of the file.
+// InvalidArgument for what is no checkpoint archive, DataLoss if it is cut off, ResourceExhausted
+// beyond the bounds or on a full disk.
 absl::Status UnpackArchive(const std::string& path, const std::string& folder,
                            const ArchiveBounds& bounds, const Call& call);
 // The same of any source.

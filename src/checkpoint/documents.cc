@@ -2,7 +2,7 @@
 
 #include <sys/stat.h>
 
-#include <set>
+#include <algorithm>
 
 #include "absl/time/time.h"
 #include "base/file.h"
@@ -19,6 +19,23 @@ constexpr size_t kMaxContainers = 400;
 
 absl::Status Bad(std::string_view file, std::string_view why) {
   return absl::InvalidArgumentError(Cat(file, ": ", why));
+}
+
+// A place in a container, if CRIU's command line can name it.
+void AddPlace(const Json& value, std::vector<std::string>* places) {
+  if (!value.is_string() || places->size() >= kMaxMounts) return;
+  const std::string& path = value.get_ref<const std::string&>();
+  if (path.empty() || path.size() > kMaxName) return;
+  if (path.find_first_of(std::string_view("]:\0", 3)) != path.npos) return;
+  places->push_back(CleanPath(Cat("/", path)));
+}
+
+bool IsBind(const Json& mount) {
+  if (JsonString(mount, "type") == "bind") return true;
+  const Json* options = JsonMember(mount, "options");
+  if (options == nullptr || !options->is_array()) return false;
+  return std::find(options->begin(), options->end(), "bind") != options->end() ||
+         std::find(options->begin(), options->end(), "rbind") != options->end();
 }
 
 // A text field that is not absurd; absent is empty.
@@ -92,6 +109,10 @@ absl::StatusOr<ConfigDump> ParseConfigDump(std::string_view text) {
   RETURN_IF_ERROR(TakeTime(json, kConfigDump, "createdTime", &config.created));
   RETURN_IF_ERROR(TakeTime(json, kConfigDump, "checkpointedTime", &config.checkpointed));
   RETURN_IF_ERROR(TakeTime(json, kConfigDump, "restoredTime", &config.restored));
+  if (config.rootfs_image_ref.empty()) {
+    // Podman's word for it.
+    RETURN_IF_ERROR(Take(json, kConfigDump, "rootfsImageID", &config.rootfs_image_ref));
+  }
   if (config.rootfs_image.empty() && config.rootfs_image_ref.empty() &&
       config.rootfs_image_name.empty()) {
     return Bad(kConfigDump, "it does not say which image the container was made of");
@@ -161,7 +182,17 @@ absl::StatusOr<SpecDump> ParseSpecDump(std::string_view text) {
       }
     }
   }
+  if (const Json* mounts = JsonMember(json, "mounts"); mounts != nullptr && mounts->is_array()) {
+    for (const Json& mount : *mounts) {
+      const Json* place = IsBind(mount) ? JsonMember(mount, "destination") : nullptr;
+      if (place != nullptr) AddPlace(*place, &spec.binds);
+    }
+  }
   const Json* linux_part = JsonMember(json, "linux");
+  const Json* masked = linux_part == nullptr ? nullptr : JsonMember(*linux_part, "maskedPaths");
+  if (masked != nullptr && masked->is_array()) {
+    for (const Json& path : *masked) AddPlace(path, &spec.masked);
+  }
   const Json* namespaces = linux_part == nullptr ? nullptr : JsonMember(*linux_part, "namespaces");
   if (namespaces != nullptr && namespaces->is_array()) {
     for (const Json& one : *namespaces) {

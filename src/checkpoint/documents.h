@@ -34,6 +34,9 @@ inline constexpr char kDumpStats[] = "stats-dump";
 inline constexpr char kPodOptions[] = "pod.options";
 inline constexpr char kPodDump[] = "pod.dump";
 
+// ConfigDump::runtime of archives that crisp wrote.
+inline constexpr char kOwnRuntime[] = "crisp";
+
 // config.dump.
 struct ConfigDump {
   std::string id;
@@ -64,6 +67,8 @@ absl::StatusOr<std::vector<std::string>> ParseDeletedFiles(std::string_view text
 // What a restore wants to know of spec.dump.
 struct SpecDump {
   std::vector<std::string> args;
+  std::vector<std::string> binds;   // the destinations of its bind mounts, clean
+  std::vector<std::string> masked;  // linux.maskedPaths, clean
   bool terminal = false;
   bool user_namespace = false;
 };

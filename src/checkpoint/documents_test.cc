@@ -43,6 +43,23 @@ TEST(Documents, AConfigDumpOfPodmanIsRead) {
   EXPECT_EQ(TimeText(config->created), "2023-01-02T02:04:05.600000000Z");
 }
 
+TEST(Documents, PodmansNameOfAnImagesId) {
+  const auto config = ParseConfigDump(
+      R"({"id":"1","spec":null,"rootfsImageID":"abc","rootfsImageName":"localhost/x:1"})");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->rootfs_image_ref, "abc");
+}
+
+TEST(Documents, TheSpecTellsWhatCameFromOutside) {
+  const auto spec = ParseSpecDump(R"({"mounts":[{"destination":"/proc","type":"proc"},
+    {"destination":"/etc//hosts","type":"bind"},{"destination":"/a","options":["ro","rbind"]},
+    {"type":"bind"},{"destination":1,"type":"bind"},{"destination":"/x]:y","type":"bind"},1],
+    "linux":{"maskedPaths":["/proc/keys",1,"","/a]"]}})");
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_THAT(spec->binds, ElementsAre("/etc/hosts", "/a"));
+  EXPECT_THAT(spec->masked, ElementsAre("/proc/keys"));
+}
+
 TEST(Documents, WhatIsWrongIsNamed) {
   const auto message = [](const char* text) {
     return std::string(ParseConfigDump(text).status().message());

@@ -16,7 +16,7 @@ ConfigDump ConfigDumpOf(const record::Container& container, int64_t checkpointed
   config.rootfs_image = container.image_name();
   config.rootfs_image_ref = container.image_id();
   config.rootfs_image_name = container.image_name();
-  config.runtime = "crisp";
+  config.runtime = kOwnRuntime;
   config.created = container.created_at();
   config.checkpointed = checkpointed_at;
   if (container.has_restore()) config.restored = container.started_at();

@@ -201,6 +201,7 @@ class ContainerSetup {
   absl::Status TakeCheckpoint(const Json& config, const record::Pod& pod) {
     const std::string& id = record_.id();
     RETURN_IF_ERROR(checkpoint_->CheckMounts(config, state_.paths.Bundle(pod_->id, id),
+                                             state_.paths.Container(id),
                                              record_.mutable_restore()));
     RETURN_IF_ERROR(checkpoint_->FillUpper(state_.paths.Upper(id), call_));
     if (!HostIpc(pod)) {

@@ -23,6 +23,17 @@ bool IsBelow(std::string_view path, std::string_view folder) {
   return path.size() > folder.size() && path.starts_with(folder) && path[folder.size()] == '/';
 }
 
+// Podman and CRI-O bind this file into every container; whoever is in it need not know that its
+// engine is another one now.
+constexpr char kEngineMark[] = "/run/.containerenv";
+constexpr char kNullDevice[] = "/dev/null";
+
+void AddExternal(const std::string& key, const std::string& source, record::Restore* restore) {
+  record::RestoreMount& mount = *restore->add_below();
+  mount.set_key(key);
+  mount.set_source(source);
+}
+
 // "" if there is no such file.
 absl::StatusOr<std::string> ReadIfThere(const std::string& path) {
   absl::StatusOr<std::string> text = ReadFile(path, kMaxDocument);
@@ -108,39 +119,68 @@ absl::Status StagedCheckpoint::CheckConfig(const v1::PodSandboxConfig& pod,
         "a container with a terminal can be restored only from an archive that crisp wrote: this "
         "one holds no checkpoint/terminal.json");
   }
+  if (!spec_.terminal && !PathExists(File(Cat(kImagesFolder, "/", kDescriptors)))) {
+    return absl::FailedPreconditionError(
+        "its archive holds no checkpoint/descriptors.json, which tells what stdin, stdout and "
+        "stderr were: without it the restored container would write to nobody");
+  }
   if (spec_.user_namespace || !UserNamespaceOf(pod).empty()) {
     return absl::FailedPreconditionError("a container in a user namespace cannot be restored");
   }
   return absl::OkStatus();
 }
 
+absl::Status StagedCheckpoint::CheckMount(const std::string& destination,
+                                          const std::vector<BindSource>& sources,
+                                          const std::string& folder,
+                                          record::Restore* restore) const {
+  const BindSource* best = nullptr;
+  for (const BindSource& source : sources) {
+    if (source.key != destination && !IsBelow(destination, source.key)) continue;
+    if (best == nullptr || source.key.size() > best->key.size()) best = &source;
+  }
+  if (best == nullptr && IsForeign() && destination == kEngineMark) {
+    const std::string mark = JoinPath(folder, "containerenv");
+    AddExternal(destination, mark, restore);
+    return ReplaceFile(mark, "", 0644);
+  }
+  if (best == nullptr) {
+    return absl::InvalidArgumentError(Cat("the checkpointed container has a mount at ", destination,
+                                          ", which the configuration lacks: add it to "
+                                          "config.mounts"));
+  }
+  if (best->key == destination) return absl::OkStatus();
+  const std::string source = best->source + destination.substr(best->key.size());
+  if (!PathExists(source)) {
+    return absl::InvalidArgumentError(Cat("the checkpointed container has a mount at ", destination,
+                                          ", but there is no ", source));
+  }
+  AddExternal(destination, source, restore);
+  return absl::OkStatus();
+}
+
 absl::Status StagedCheckpoint::CheckMounts(const Json& config, const std::string& bundle,
+                                           const std::string& folder,
                                            record::Restore* restore) const {
-  if (!has_binds_) return absl::OkStatus();
   const std::vector<BindSource> sources = BindSourcesOf(config, bundle);
   for (const BindMountDump& mount : binds_) {
-    const BindSource* best = nullptr;
-    for (const BindSource& source : sources) {
-      if (source.key != mount.destination && !IsBelow(mount.destination, source.key)) continue;
-      if (best == nullptr || source.key.size() > best->key.size()) best = &source;
-    }
-    if (best == nullptr) {
-      return absl::InvalidArgumentError(
-          Cat("the checkpointed container has a mount at ", mount.destination,
-              ", which the configuration lacks: add it to config.mounts"));
-    }
-    if (best->key == mount.destination) continue;
-    record::RestoreMount& below = *restore->add_below();
-    below.set_key(mount.destination);
-    below.set_source(best->source + mount.destination.substr(best->key.size()));
-    if (!PathExists(below.source())) {
-      return absl::InvalidArgumentError(Cat("the checkpointed container has a mount at ",
-                                            mount.destination, ", but there is no ",
-                                            below.source()));
-    }
+    RETURN_IF_ERROR(CheckMount(mount.destination, sources, folder, restore));
   }
+  if (IsForeign()) {
+    // What CRI-O leaves out of bind.mounts, and all that Podman has not got one for.
+    for (const std::string& destination : spec_.binds) {
+      const bool known = std::any_of(binds_.begin(), binds_.end(), [&](const BindMountDump& mount) {
+        return mount.destination == destination;
+      });
+      if (!known) RETURN_IF_ERROR(CheckMount(destination, sources, folder, restore));
+    }
+    // By these names runc's and crun's images know the files that hide others.
+    AddExternal(kNullDevice, kNullDevice, restore);
+    for (const std::string& path : spec_.masked) AddExternal(path, kNullDevice, restore);
+    return absl::OkStatus();
+  }
+  if (!has_binds_) return absl::OkStatus();
   // CRIU makes the mounts that its images know, and no others.
-  if (config_.runtime != "crisp") return absl::OkStatus();
   for (const BindSource& source : sources) {
     const bool known = std::any_of(binds_.begin(), binds_.end(), [&](const BindMountDump& mount) {
       return mount.destination == source.key;

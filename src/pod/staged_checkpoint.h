@@ -10,6 +10,7 @@
 #include "api/record.pb.h"
 #include "base/json.h"
 #include "checkpoint/documents.h"
+#include "checkpoint/external_mounts.h"
 #include "pod/pod_state.h"
 
 namespace crisp {
@@ -35,8 +36,9 @@ class StagedCheckpoint {
   absl::Status CheckConfig(const v1::PodSandboxConfig& pod,
                            const v1::ContainerConfig& config) const;
   // Whether the new config.json has what the images take from outside: no more, no less. What is
-  // only found below its mounts goes to the record.
-  absl::Status CheckMounts(const Json& config, const std::string& bundle,
+  // only found below its mounts, or is an engine's own, goes to the record; folder: the
+  // container's.
+  absl::Status CheckMounts(const Json& config, const std::string& bundle, const std::string& folder,
                            record::Restore* restore) const;
 
   // Into the new container's empty folders.
@@ -52,6 +54,9 @@ class StagedCheckpoint {
       : state_(state), folder_(std::move(folder)) {}
   static absl::StatusOr<std::unique_ptr<StagedCheckpoint>> Open(PodState& state, const Call& call);
   absl::Status ReadDocuments();
+  bool IsForeign() const { return config_.runtime != kOwnRuntime; }
+  absl::Status CheckMount(const std::string& destination, const std::vector<BindSource>& sources,
+                          const std::string& folder, record::Restore* restore) const;
   std::string File(std::string_view name) const;
 
   PodState& state_;

@@ -259,7 +259,13 @@ TEST_F(Checkpoint, ArchivesThatAreNone) {
   bare.Folder("checkpoint").File("checkpoint/inventory.img", "no image").File("spec.dump", "{}");
   bare.File("config.dump", R"({"rootfsImage":"registry.test/elsewhere:1"})");
   ASSERT_THAT(ReplaceFile(Archive("bare.tar"), bare.Tar()), IsOk());
-  EXPECT_THAT(create(Archive("bare.tar")),
+  EXPECT_THAT(create(Archive("bare.tar")), Fails(StatusCode::kFailedPrecondition, "descriptors"));
+  TestLayer elsewhere;
+  elsewhere.File("checkpoint/inventory.img", "no image").File("spec.dump", "{}");
+  elsewhere.File("config.dump", R"({"rootfsImage":"registry.test/elsewhere:1"})");
+  elsewhere.File("checkpoint/descriptors.json", "[]");
+  ASSERT_THAT(ReplaceFile(Archive("elsewhere.tar"), elsewhere.Tar()), IsOk());
+  EXPECT_THAT(create(Archive("elsewhere.tar")),
               Fails(StatusCode::kNotFound, "registry.test/elsewhere:1"));
   TestLayer hostile;
   hostile.File("config.dump", "{}").Symlink("checkpoint/pages-1.img", "/etc/shadow");
@@ -276,6 +282,7 @@ TEST_F(Checkpoint, AStartThatCannotRestoreEndsTheContainer) {
   TestLayer layer;
   layer.Folder("checkpoint").File("checkpoint/inventory.img", "no image").File("spec.dump", "{}");
   layer.File("config.dump", Cat(R"({"rootfsImage":")", kBusybox, R"("})"));
+  layer.File("checkpoint/descriptors.json", R"(["/dev/null","pipe:[1]","pipe:[2]"])");
   ASSERT_THAT(ReplaceFile(Archive("odd.tar"), layer.Tar()), IsOk());
   const Pod pod = RunPod("one");
   v1::ContainerConfig config = Counter("odd");
