@@ -92,6 +92,8 @@ TEST_F(CheckpointTerminal, ItControlsTheProcessesAsBefore) {
   EXPECT_EQ(Exec(id, stat), "1 1 34816 1");
   EXPECT_EQ(Exec(restored, stat), "1 1 34816 1");
   const auto session = Crisp({"attach", "-it", "two"});
+  // Before that the key would be the client's own.
+  EXPECT_TRUE(WaitUntil([&] { return !session->terminal_restored(); }));
   session->Say("\x03");
   EXPECT_EQ(WaitExited(restored).exit_code(), 130);
 }
