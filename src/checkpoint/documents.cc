@@ -2,8 +2,6 @@
 
 #include <sys/stat.h>
 
-#include <algorithm>
-
 #include "absl/time/time.h"
 #include "base/file.h"
 #include "base/status.h"
@@ -28,14 +26,6 @@ void AddPlace(const Json& value, std::vector<std::string>* places) {
   if (path.empty() || path.size() > kMaxName) return;
   if (path.find_first_of(std::string_view("]:\0", 3)) != path.npos) return;
   places->push_back(CleanPath(Cat("/", path)));
-}
-
-bool IsBind(const Json& mount) {
-  if (JsonString(mount, "type") == "bind") return true;
-  const Json* options = JsonMember(mount, "options");
-  if (options == nullptr || !options->is_array()) return false;
-  return std::find(options->begin(), options->end(), "bind") != options->end() ||
-         std::find(options->begin(), options->end(), "rbind") != options->end();
 }
 
 // A text field that is not absurd; absent is empty.
@@ -75,6 +65,16 @@ absl::StatusOr<Json> Parse(std::string_view text, std::string_view file, bool ar
 }
 
 }  // namespace
+
+bool IsBindMount(const Json& mount) {
+  if (JsonString(mount, "type") == "bind") return true;
+  const Json* options = JsonMember(mount, "options");
+  if (options == nullptr || !options->is_array()) return false;
+  for (const Json& option : *options) {
+    if (option == "bind" || option == "rbind") return true;
+  }
+  return false;
+}
 
 std::string TimeText(int64_t ns) {
   if (ns == 0) return "0001-01-01T00:00:00Z";
@@ -184,7 +184,7 @@ absl::StatusOr<SpecDump> ParseSpecDump(std::string_view text) {
   }
   if (const Json* mounts = JsonMember(json, "mounts"); mounts != nullptr && mounts->is_array()) {
     for (const Json& mount : *mounts) {
-      const Json* place = IsBind(mount) ? JsonMember(mount, "destination") : nullptr;
+      const Json* place = IsBindMount(mount) ? JsonMember(mount, "destination") : nullptr;
       if (place != nullptr) AddPlace(*place, &spec.binds);
     }
   }

@@ -64,6 +64,9 @@ absl::StatusOr<std::vector<BindMountDump>> ParseBindMounts(std::string_view text
 // deleted.files: absolute and clean, whatever stood there.
 absl::StatusOr<std::vector<std::string>> ParseDeletedFiles(std::string_view text);
 
+// Of an entry of config.json's mounts.
+bool IsBindMount(const Json& mount);
+
 // What a restore wants to know of spec.dump.
 struct SpecDump {
   std::vector<std::string> args;

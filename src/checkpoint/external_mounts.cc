@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "checkpoint/container_terminal.h"
+#include "checkpoint/documents.h"
 #include "kernel/mount_info.h"
 #include "kernel/rooted_path.h"
 
@@ -15,16 +16,6 @@ namespace crisp {
 namespace {
 
 constexpr size_t kMaxMountInfo = 16 << 20;
-
-bool IsBind(const Json& mount) {
-  if (JsonString(mount, "type") == "bind") return true;
-  const Json* options = JsonMember(mount, "options");
-  if (options == nullptr || !options->is_array()) return false;
-  for (const Json& option : *options) {
-    if (option == "bind" || option == "rbind") return true;
-  }
-  return false;
-}
 
 // The mount whose root a path of the container leads to, or -1: nothing is mounted there (any
 // more).
@@ -74,7 +65,7 @@ std::vector<BindSource> BindSourcesOf(const Json& config, const std::string& bun
   const Json* mounts = JsonMember(config, "mounts");
   if (mounts == nullptr || !mounts->is_array()) return sources;
   for (const Json& mount : *mounts) {
-    if (!IsBind(mount)) continue;
+    if (!IsBindMount(mount)) continue;
     const std::string source = JsonString(mount, "source");
     sources.push_back({CleanPath(Cat("/", JsonString(mount, "destination"))),
                        source.starts_with('/') ? source : JoinPath(bundle, source)});
