@@ -20,11 +20,6 @@ namespace crisp {
 
 namespace {
 
-[[noreturn]] void Die(const std::string& why) {
-  std::fprintf(stderr, "test image: %s\n", why.c_str());
-  std::abort();
-}
-
 la_ssize_t Append(archive*, void* bytes, const void* data, size_t size) {
   static_cast<std::string*>(bytes)->append(static_cast<const char*>(data), size);
   return static_cast<la_ssize_t>(size);
@@ -59,6 +54,11 @@ std::string BusyboxPath() {
 }
 
 }  // namespace
+
+void Die(const std::string& why) {
+  std::fprintf(stderr, "integration test: %s\n", why.c_str());
+  std::abort();
+}
 
 std::string Sha256Digest(std::string_view data) {
   unsigned char digest[EVP_MAX_MD_SIZE];

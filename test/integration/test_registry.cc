@@ -2,8 +2,6 @@
 
 #include <curl/curl.h>
 
-#include <cstdio>
-#include <cstdlib>
 
 #include "absl/strings/match.h"
 #include "base/file.h"
@@ -18,11 +16,6 @@ namespace {
 constexpr char kOciManifest[] = "application/vnd.oci.image.manifest.v1+json";
 constexpr char kOciIndex[] = "application/vnd.oci.image.index.v1+json";
 constexpr char kDockerManifest[] = "application/vnd.docker.distribution.manifest.v2+json";
-
-[[noreturn]] void Die(const std::string& why) {
-  std::fprintf(stderr, "test registry: %s\n", why.c_str());
-  std::abort();
-}
 
 size_t Collect(char* data, size_t size, size_t count, void* text) {
   static_cast<std::string*>(text)->append(data, size * count);
