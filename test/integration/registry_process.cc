@@ -9,20 +9,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdio>
-#include <cstdlib>
-
 #include "base/file.h"
 #include "base/text.h"
 #include "base/unique_fd.h"
+#include "test/integration/test_folder.h"
 
 namespace crisp {
 namespace {
-
-[[noreturn]] void Die(const std::string& why) {
-  std::fprintf(stderr, "test registry: %s\n", why.c_str());
-  std::abort();
-}
 
 sockaddr_in Loopback(int port) {
   sockaddr_in address{};

@@ -4,11 +4,17 @@
 #include <unistd.h>
 
 #include <climits>
+#include <cstdio>
 #include <cstdlib>
 
 #include "base/file.h"
 
 namespace crisp {
+
+void Die(const std::string& why) {
+  std::fprintf(stderr, "integration test: %s\n", why.c_str());
+  std::abort();
+}
 
 bool WaitUntil(const std::function<bool()>& done, absl::Duration limit) {
   const absl::Time end = absl::Now() + limit;

@@ -10,6 +10,9 @@
 
 namespace crisp {
 
+// The tests' own means have failed: says so and ends the program.
+[[noreturn]] void Die(const std::string& why);
+
 // Asks every 10 ms until done says yes; false when the limit is over. The limit is a safety net for
 // slow machines, not an assertion about speed.
 bool WaitUntil(const std::function<bool()>& done, absl::Duration limit = absl::Seconds(120));

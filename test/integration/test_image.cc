@@ -6,8 +6,6 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include <cstdio>
-#include <cstdlib>
 #include <set>
 #include <utility>
 
@@ -15,6 +13,7 @@
 #include "base/id.h"
 #include "base/subprocess.h"
 #include "base/text.h"
+#include "test/integration/test_folder.h"
 
 namespace crisp {
 
@@ -54,11 +53,6 @@ std::string BusyboxPath() {
 }
 
 }  // namespace
-
-void Die(const std::string& why) {
-  std::fprintf(stderr, "integration test: %s\n", why.c_str());
-  std::abort();
-}
 
 std::string Sha256Digest(std::string_view data) {
   unsigned char digest[EVP_MAX_MD_SIZE];

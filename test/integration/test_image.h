@@ -15,9 +15,6 @@ struct archive;  // libarchive
 
 namespace crisp {
 
-// The tests' own means have failed: says so and ends the program.
-[[noreturn]] void Die(const std::string& why);
-
 std::string Sha256Digest(std::string_view data);  // "sha256:..."
 std::string Gzip(std::string_view data);
 std::string Zstd(std::string_view data);
