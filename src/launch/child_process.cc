@@ -207,9 +207,12 @@ absl::StatusOr<Launch> Fork(const ForkRequest& request) {
 
 absl::Status CleanChild() {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-  struct sigaction action = {};
-  action.sa_handler = SIG_DFL;
-  for (int number = 1; number <= SIGRTMAX; ++number) ::sigaction(number, &action, nullptr);
+  // By the system call: the C library's function leaves the two signals out that are its own, and
+  // whoever started crispd may have ignored these.
+  const unsigned long defaults[4] = {};  // the kernel's struct sigaction
+  for (int number = 1; number < _NSIG; ++number) {
+    ::syscall(SYS_rt_sigaction, number, defaults, nullptr, (_NSIG - 1) / 8);
+  }
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
