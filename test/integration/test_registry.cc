@@ -2,7 +2,6 @@
 
 #include <curl/curl.h>
 
-
 #include "absl/strings/match.h"
 #include "base/file.h"
 #include "base/text.h"
