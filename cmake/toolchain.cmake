@@ -14,7 +14,7 @@ else()
   add_compile_options($<$<CONFIG:Debug>:-fpch-preprocess>)
 endif()
 
-# With CMAKE_UNITY_BUILD (the presets asan, tsan and release) so many files of a folder are compiled as one, which halves
+# With CMAKE_UNITY_BUILD (all presets but debug) so many files of a folder are compiled as one, which halves
 # the build: names of a folder's anonymous namespaces must differ.
 set(CMAKE_UNITY_BUILD_BATCH_SIZE 12)
 

@@ -15,8 +15,8 @@
 namespace crisp {
 namespace {
 
-constexpr size_t kQueueBuffer = 256
-                                << 10;  // fits a core's cache, so that a stage reads what is warm
+// Fits a core's cache, so that a stage reads what is warm.
+constexpr size_t kQueueBuffer = 256 << 10;
 constexpr size_t kBuffers = 8;
 
 // Hashes what passes, watches the call and the total.

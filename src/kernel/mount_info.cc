@@ -40,7 +40,7 @@ std::string UnescapeMountInfo(std::string_view text) {
   std::string result;
   result.reserve(text.size());
   for (size_t i = 0; i < text.size(); ++i) {
-    int code = 0;
+    unsigned code = 0;  // unsigned: a sign is no digit
     if (text[i] == '\\' && i + 3 < text.size() &&
         std::from_chars(&text[i + 1], &text[i + 1] + 3, code, 8).ptr == &text[i + 1] + 3) {
       result += static_cast<char>(code);

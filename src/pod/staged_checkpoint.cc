@@ -34,6 +34,11 @@ void AddExternal(const std::string& key, const std::string& source, record::Rest
   mount.set_source(source);
 }
 
+bool HasMountAt(const std::vector<BindMountDump>& mounts, std::string_view destination) {
+  return std::any_of(mounts.begin(), mounts.end(),
+                     [&](const BindMountDump& mount) { return mount.destination == destination; });
+}
+
 // "" if there is no such file.
 absl::StatusOr<std::string> ReadIfThere(const std::string& path) {
   absl::StatusOr<std::string> text = ReadFile(path, kMaxDocument);
@@ -169,10 +174,8 @@ absl::Status StagedCheckpoint::CheckMounts(const Json& config, const std::string
   if (IsForeign()) {
     // What CRI-O leaves out of bind.mounts, and all that Podman has not got one for.
     for (const std::string& destination : spec_.binds) {
-      const bool known = std::any_of(binds_.begin(), binds_.end(), [&](const BindMountDump& mount) {
-        return mount.destination == destination;
-      });
-      if (!known) RETURN_IF_ERROR(CheckMount(destination, sources, folder, restore));
+      if (HasMountAt(binds_, destination)) continue;
+      RETURN_IF_ERROR(CheckMount(destination, sources, folder, restore));
     }
     // By these names runc's and crun's images know the files that hide others.
     AddExternal(kNullDevice, kNullDevice, restore);
@@ -182,9 +185,7 @@ absl::Status StagedCheckpoint::CheckMounts(const Json& config, const std::string
   if (!has_binds_) return absl::OkStatus();
   // CRIU makes the mounts that its images know, and no others.
   for (const BindSource& source : sources) {
-    const bool known = std::any_of(binds_.begin(), binds_.end(), [&](const BindMountDump& mount) {
-      return mount.destination == source.key;
-    });
+    const bool known = HasMountAt(binds_, source.key);
     if (!known) {
       return absl::InvalidArgumentError(Cat("the checkpointed container has no mount at ",
                                             source.key,

@@ -88,9 +88,7 @@ bool TestHttpServer::Stream::ReadRequest(TestHttpRequest* request) {
   for (size_t i = 1; i < lines.size(); ++i) {
     const size_t colon = lines[i].find(':');
     if (colon == std::string_view::npos) continue;
-    std::string name(lines[i].substr(0, colon));
-    for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    request->headers[name] = Trim(lines[i].substr(colon + 1));
+    request->headers[LowerCase(lines[i].substr(0, colon))] = Trim(lines[i].substr(colon + 1));
   }
   const size_t length = request->headers.contains("content-length")
                             ? std::stoul(request->headers["content-length"])

@@ -9,6 +9,7 @@
 #include <utility>
 
 namespace crisp::stream {
+
 void FdPump::Read() {
   if (ended_ || sending_ > 0) return;
   if (stopping_ && left_ == 0 && grace_ == absl::ZeroDuration()) return End();

@@ -4,6 +4,7 @@
 #include "base/status.h"
 
 namespace crisp::stream {
+
 class WebSocketSession::Channel final : public ClientStream {
  public:
   Channel(WebSocketSession* session, int index)
