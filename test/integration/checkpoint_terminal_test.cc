@@ -58,8 +58,9 @@ TEST_F(CheckpointTerminal, ItIsThereAgainAfterARestore) {
   EXPECT_THAT(session->ReadUntil("<ac>\r\n"), EndsWith("<ac>\r\n"));
   session->Resize({132, 43});
   EXPECT_TRUE(WaitUntil([&] { return SizeIn(restored) == "43 132"; }));
-  // A terminal beside it, of the same /dev/pts.
-  const auto beside = Crisp({"exec", "-it", "two", "sh", "-c", "tty; stty size; exit 3"});
+  // A terminal beside it, of the same /dev/pts. Its size follows once the command runs.
+  const auto beside = Crisp({"exec", "-it", "two", "sh", "-c",
+                             "tty; until stty size | grep '40 100'; do sleep 0.05; done; exit 3"});
   EXPECT_THAT(beside->ReadUntil("100\r\n"), HasSubstr("/dev/pts/1\r\n"));
   EXPECT_EQ(beside->Wait(), 3);
   EXPECT_TRUE(WaitUntil(
