@@ -79,14 +79,20 @@ absl::Status MeasureReads(Target& target, const Pods& pods, int reads) {
     }
   };
   using Pod = Target::Pod;
-  timed("ListPodSandbox", reads, [&](const Pod&) { return client.ListPods(); });
-  timed("ListContainers", reads, [&](const Pod&) { return client.ListContainers(); });
+  timed("ListPodSandbox", reads, [&](const Pod&) {
+    return client.Call(&Runtime::ListPodSandbox, v1::ListPodSandboxRequest());
+  });
+  timed("ListContainers", reads, [&](const Pod&) {
+    return client.Call(&Runtime::ListContainers, v1::ListContainersRequest());
+  });
   timed("PodSandboxStatus", reads, [&](const Pod& pod) { return client.PodStatus(pod.id); });
   timed("ContainerStatus", reads,
         [&](const Pod& pod) { return client.ContainerStatus(pod.container); });
   timed("Status", reads,
         [&](const Pod&) { return client.Call(&Runtime::Status, v1::StatusRequest()); });
-  timed("ListImages", reads, [&](const Pod&) { return client.ListImages(); });
+  timed("ListImages", reads, [&](const Pod&) {
+    return client.Call(&CriClient::ImageStub::ListImages, v1::ListImagesRequest());
+  });
   const int fewer = std::max(reads / 4, 1);
   timed("ListContainerStats", fewer, [&](const Pod&) {
     return client.Call(&Runtime::ListContainerStats, v1::ListContainerStatsRequest());

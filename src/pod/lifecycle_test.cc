@@ -11,6 +11,8 @@ namespace crisp {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
 
 class LifecycleTest : public PodTest {};
 
@@ -124,10 +126,10 @@ TEST_F(LifecycleTest, PrefixesOfIds) {
   EXPECT_EQ(PodStatus(pod.substr(0, 12)).id(), pod);
   EXPECT_EQ(Status(id.substr(0, 12)).id(), id);
   EXPECT_TRUE(Exec(id.substr(0, 10), {"true"}).ok());
-  v1::ListContainersRequest list;
-  list.mutable_filter()->set_id(id.substr(0, 8));
-  list.mutable_filter()->set_pod_sandbox_id(pod.substr(0, 8));
-  EXPECT_EQ(runtime_->ListContainers(list, Call{})->containers_size(), 1);
+  v1::ContainerFilter filter;
+  filter.set_id(id.substr(0, 8));
+  filter.set_pod_sandbox_id(pod.substr(0, 8));
+  EXPECT_THAT(Containers(filter), SizeIs(1));
   EXPECT_TRUE(Stop(id.substr(0, 9), 0).ok());
 }
 
@@ -162,36 +164,57 @@ TEST_F(LifecycleTest, EqualRunsSideBySideMakeOnePod) {
   }
   for (std::thread& thread : threads) thread.join();
   for (const std::string& id : ids) EXPECT_EQ(id, ids[0]);
-  EXPECT_EQ(runtime_->ListPodSandbox({}, Call{})->items_size(), 1);
+  EXPECT_THAT(Pods(), SizeIs(1));
 }
 
 TEST_F(LifecycleTest, ListsFilter) {
   const std::string one = RunPod("one");
   const std::string two = RunPod("two");
   EXPECT_TRUE(StopPod(two).ok());
-  v1::ListPodSandboxRequest list;
-  EXPECT_EQ(runtime_->ListPodSandbox(list, Call{})->items_size(), 2);
-  list.mutable_filter()->mutable_state()->set_state(v1::SANDBOX_READY);
-  EXPECT_EQ(runtime_->ListPodSandbox(list, Call{})->items_size(), 1);
-  list.mutable_filter()->Clear();
-  (*list.mutable_filter()->mutable_label_selector())["app"] = "two";
-  auto response = runtime_->ListPodSandbox(list, Call{});
-  ASSERT_EQ(response->items_size(), 1);
-  EXPECT_EQ(response->items(0).id(), two);
-  list.mutable_filter()->Clear();
-  list.mutable_filter()->set_id("feedbeef");
-  EXPECT_EQ(runtime_->ListPodSandbox(list, Call{})->items_size(), 0);
-  int streamed = 0;
-  EXPECT_TRUE(runtime_
-                  ->StreamPodSandboxes(
-                      {},
-                      [&](const v1::StreamPodSandboxesResponse& message) {
-                        streamed += message.pod_sandboxes_size();
-                        return true;
-                      },
-                      Call{})
-                  .ok());
-  EXPECT_EQ(streamed, 2);
+  EXPECT_THAT(Pods(), SizeIs(2));
+  v1::PodSandboxFilter filter;
+  filter.mutable_state()->set_state(v1::SANDBOX_READY);
+  EXPECT_THAT(Pods(filter), SizeIs(1));
+  filter.Clear();
+  (*filter.mutable_label_selector())["app"] = "two";
+  const auto pods = Pods(filter);
+  ASSERT_THAT(pods, SizeIs(1));
+  EXPECT_EQ(pods[0].id(), two);
+  filter.Clear();
+  filter.set_id("feedbeef");
+  EXPECT_THAT(Pods(filter), IsEmpty());
+}
+
+// Their parts have the same fields as the whole list.
+TEST_F(LifecycleTest, StreamedListsTellTheSame) {
+  const std::string pod = RunPod("one");
+  RunPod("two");
+  Create(pod, "main", {"sleep", "1000"});
+  std::string pods, containers;
+  const auto collect = [](std::string& bytes) {
+    return [&bytes](const auto& part) { return part.AppendToString(&bytes); };
+  };
+  EXPECT_TRUE(runtime_->StreamPodSandboxes({}, collect(pods), Call{}).ok());
+  EXPECT_TRUE(runtime_->StreamContainers({}, collect(containers), Call{}).ok());
+  EXPECT_EQ(runtime_->ListPodSandbox({}, Call{})->SerializeAsString(), pods);
+  EXPECT_EQ(runtime_->ListContainers({}, Call{})->SerializeAsString(), containers);
+  v1::StreamContainersResponse part;
+  EXPECT_TRUE(part.ParseFromString(containers));
+  EXPECT_EQ(part.containers_size(), 1);
+}
+
+// Items are kept from list to list, but never longer than they are true.
+TEST_F(LifecycleTest, ListsTellEveryChange) {
+  const std::string pod = RunPod("web");
+  EXPECT_EQ(Pods().at(0).state(), v1::SANDBOX_READY);
+  const std::string id = Create(pod, "main", {"sleep", "1000"});
+  EXPECT_EQ(Containers().at(0).state(), v1::CONTAINER_CREATED);
+  EXPECT_TRUE(Start(id).ok());
+  EXPECT_EQ(Containers().at(0).state(), v1::CONTAINER_RUNNING);
+  EXPECT_TRUE(Stop(id, 0).ok());
+  EXPECT_EQ(Containers().at(0).state(), v1::CONTAINER_EXITED);
+  EXPECT_TRUE(StopPod(pod).ok());
+  EXPECT_EQ(Pods().at(0).state(), v1::SANDBOX_NOTREADY);
 }
 
 TEST_F(LifecycleTest, AFailedRunLeavesNothing) {
@@ -199,7 +222,7 @@ TEST_F(LifecycleTest, AFailedRunLeavesNothing) {
   v1::RunPodSandboxRequest request = PodRequest("web");
   (*request.mutable_config()->mutable_linux()->mutable_sysctls())["net.no.such.key"] = "1";
   EXPECT_FALSE(runtime_->RunPodSandbox(request, Call{}).ok());
-  EXPECT_EQ(runtime_->ListPodSandbox({}, Call{})->items_size(), 0);
+  EXPECT_THAT(Pods(), IsEmpty());
   ExpectNoTraces(before);
 }
 

@@ -30,40 +30,39 @@ absl::StatusOr<std::vector<ContainerPointer>> ContainersBy(const Table& table,
 
 namespace {
 
-absl::StatusOr<std::vector<ContainerRecord>> Selected(const Table& table,
+absl::StatusOr<std::vector<ListItem::Bytes>> Selected(const Table& table,
                                                       const v1::ContainerFilter& filter) {
   ASSIGN_OR_RETURN(const std::vector<ContainerPointer> containers,
                    ContainersBy(table, filter.pod_sandbox_id(), filter.id()));
-  std::vector<ContainerRecord> records;
+  std::vector<ListItem::Bytes> items;
   for (const ContainerPointer& container : containers) {
-    ContainerRecord record = container->record.Get();
+    const ContainerRecord record = container->record.Get();
     if (filter.has_state() && StateOf(*record) != filter.state().state()) continue;
     if (!HasLabels(record->config().labels(), filter.label_selector())) continue;
-    records.push_back(std::move(record));
+    items.push_back(container->list_item.Of(record));
   }
-  return records;
+  return items;
 }
 
 }  // namespace
 
 absl::StatusOr<v1::ListContainersResponse> PodRuntime::ListContainers(
     const v1::ListContainersRequest& request, const Call&) {
-  ASSIGN_OR_RETURN(const auto records, Selected(state_->table, request.filter()));
+  ASSIGN_OR_RETURN(const auto items, Selected(state_->table, request.filter()));
   v1::ListContainersResponse response;
-  for (const ContainerRecord& record : records) *response.add_containers() = ItemOf(*record);
+  for (const ListItem::Bytes& item : items)
+    AddItem(response, response.kContainersFieldNumber, *item);
   return response;
 }
 
 absl::Status PodRuntime::StreamContainers(
     const v1::StreamContainersRequest& request,
     const std::function<bool(const v1::StreamContainersResponse&)>& send, const Call& call) {
-  ASSIGN_OR_RETURN(const auto records, Selected(state_->table, request.filter()));
+  ASSIGN_OR_RETURN(const auto items, Selected(state_->table, request.filter()));
   MessageBatches<v1::StreamContainersResponse> batches(send, call);
-  for (const ContainerRecord& record : records) {
-    v1::Container item = ItemOf(*record);
-    const size_t bytes = item.ByteSizeLong();
-    *batches.message().add_containers() = std::move(item);
-    RETURN_IF_ERROR(batches.Added(bytes));
+  for (const ListItem::Bytes& item : items) {
+    AddItem(batches.message(), v1::StreamContainersResponse::kContainersFieldNumber, *item);
+    RETURN_IF_ERROR(batches.Added(item->size()));
   }
   return batches.Finish();
 }

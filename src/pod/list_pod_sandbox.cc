@@ -15,39 +15,37 @@ absl::StatusOr<std::vector<PodPointer>> PodsBy(const Table& table, const std::st
 
 namespace {
 
-absl::StatusOr<std::vector<PodRecord>> Selected(const Table& table,
-                                                const v1::PodSandboxFilter& filter) {
+absl::StatusOr<std::vector<ListItem::Bytes>> Selected(const Table& table,
+                                                      const v1::PodSandboxFilter& filter) {
   ASSIGN_OR_RETURN(const std::vector<PodPointer> pods, PodsBy(table, filter.id()));
-  std::vector<PodRecord> records;
+  std::vector<ListItem::Bytes> items;
   for (const PodPointer& pod : pods) {
-    PodRecord record = pod->record.Get();
+    const PodRecord record = pod->record.Get();
     if (filter.has_state() && StateOf(*record) != filter.state().state()) continue;
     if (!HasLabels(record->config().labels(), filter.label_selector())) continue;
-    records.push_back(std::move(record));
+    items.push_back(pod->list_item.Of(record));
   }
-  return records;
+  return items;
 }
 
 }  // namespace
 
 absl::StatusOr<v1::ListPodSandboxResponse> PodRuntime::ListPodSandbox(
     const v1::ListPodSandboxRequest& request, const Call&) {
-  ASSIGN_OR_RETURN(const auto records, Selected(state_->table, request.filter()));
+  ASSIGN_OR_RETURN(const auto items, Selected(state_->table, request.filter()));
   v1::ListPodSandboxResponse response;
-  for (const PodRecord& record : records) *response.add_items() = ItemOf(*record);
+  for (const ListItem::Bytes& item : items) AddItem(response, response.kItemsFieldNumber, *item);
   return response;
 }
 
 absl::Status PodRuntime::StreamPodSandboxes(
     const v1::StreamPodSandboxesRequest& request,
     const std::function<bool(const v1::StreamPodSandboxesResponse&)>& send, const Call& call) {
-  ASSIGN_OR_RETURN(const auto records, Selected(state_->table, request.filter()));
+  ASSIGN_OR_RETURN(const auto items, Selected(state_->table, request.filter()));
   MessageBatches<v1::StreamPodSandboxesResponse> batches(send, call);
-  for (const PodRecord& record : records) {
-    v1::PodSandbox item = ItemOf(*record);
-    const size_t bytes = item.ByteSizeLong();
-    *batches.message().add_pod_sandboxes() = std::move(item);
-    RETURN_IF_ERROR(batches.Added(bytes));
+  for (const ListItem::Bytes& item : items) {
+    AddItem(batches.message(), v1::StreamPodSandboxesResponse::kPodSandboxesFieldNumber, *item);
+    RETURN_IF_ERROR(batches.Added(item->size()));
   }
   return batches.Finish();
 }

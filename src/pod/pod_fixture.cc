@@ -44,10 +44,7 @@ void PodTest::SetUp() {
 
 void PodTest::TearDown() {
   if (runtime_ != nullptr) {
-    const auto pods = runtime_->ListPodSandbox({}, Call{});
-    if (pods.ok()) {
-      for (const auto& pod : pods->items()) EXPECT_TRUE(RemovePod(pod.id()).ok());
-    }
+    for (const v1::PodSandbox& pod : Pods()) EXPECT_TRUE(RemovePod(pod.id()).ok());
   }
   CloseRuntime();
   RemoveBridges();
@@ -197,6 +194,26 @@ std::string PodTest::RunPod(const v1::RunPodSandboxRequest& wanted) {
   auto response = runtime_->RunPodSandbox(request, Call{});
   EXPECT_TRUE(response.ok()) << response.status();
   return response.ok() ? response->pod_sandbox_id() : "";
+}
+
+std::vector<v1::PodSandbox> PodTest::Pods(const v1::PodSandboxFilter& filter) {
+  v1::ListPodSandboxRequest request;
+  *request.mutable_filter() = filter;
+  const auto answer = runtime_->ListPodSandbox(request, Call{});
+  EXPECT_TRUE(answer.ok()) << answer.status();
+  v1::ListPodSandboxResponse got;
+  EXPECT_TRUE(answer.ok() && got.ParseFromString(answer->SerializeAsString()));
+  return {got.items().begin(), got.items().end()};
+}
+
+std::vector<v1::Container> PodTest::Containers(const v1::ContainerFilter& filter) {
+  v1::ListContainersRequest request;
+  *request.mutable_filter() = filter;
+  const auto answer = runtime_->ListContainers(request, Call{});
+  EXPECT_TRUE(answer.ok()) << answer.status();
+  v1::ListContainersResponse got;
+  EXPECT_TRUE(answer.ok() && got.ParseFromString(answer->SerializeAsString()));
+  return {got.containers().begin(), got.containers().end()};
 }
 
 std::string PodTest::Create(const v1::CreateContainerRequest& request) {

@@ -69,6 +69,9 @@ class PodTest : public testing::Test {
                                             int64_t timeout = 0);
   v1::ContainerStatus Status(const std::string& id);
   v1::PodSandboxStatus PodStatus(const std::string& id);
+  // As a client gets them: of the answer's bytes.
+  std::vector<v1::PodSandbox> Pods(const v1::PodSandboxFilter& filter = {});
+  std::vector<v1::Container> Containers(const v1::ContainerFilter& filter = {});
   // What the verbose forms of both tell besides.
   Json ContainerInfo(const std::string& id);
   Json PodInfo(const std::string& id);

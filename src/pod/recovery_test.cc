@@ -14,6 +14,9 @@
 namespace crisp {
 namespace {
 
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
 class RecoveryTest : public PodTest {
  protected:
   pid_t MonitorOf(const std::string& pod) {
@@ -109,7 +112,7 @@ TEST_F(RecoveryTest, AnInterruptedRunIsRolledBack) {
     record.clear_monitor_pid();
   });
   OpenRuntime();
-  EXPECT_EQ(runtime_->ListPodSandbox({}, Call{})->items_size(), 0);
+  EXPECT_THAT(Pods(), IsEmpty());
   ExpectNoTraces(before);
   EXPECT_NE(RunPod("web"), pod);
 }
@@ -133,12 +136,12 @@ TEST_F(RecoveryTest, AnInterruptedRemovalIsFinished) {
   EditContainer(id,
                 [](record::Container& record) { record.set_phase(record::CONTAINER_REMOVING); });
   OpenRuntime();
-  EXPECT_EQ(runtime_->ListContainers({}, Call{})->containers_size(), 0);
+  EXPECT_THAT(Containers(), IsEmpty());
   EXPECT_TRUE(StopPod(pod).ok());
   CloseRuntime();
   EditPod(pod, [](record::Pod& record) { record.set_phase(record::POD_REMOVING); });
   OpenRuntime();
-  EXPECT_EQ(runtime_->ListPodSandbox({}, Call{})->items_size(), 0);
+  EXPECT_THAT(Pods(), IsEmpty());
   ExpectNoTraces(before);
 }
 
@@ -209,7 +212,7 @@ TEST_F(RecoveryTest, WhatNoRecordNamesIsSwept) {
     ASSERT_TRUE((*database)->Run("DELETE FROM container").ok());
   }
   OpenRuntime();
-  EXPECT_EQ(runtime_->ListPodSandbox({}, Call{})->items_size(), 0);
+  EXPECT_THAT(Pods(), IsEmpty());
   ExpectNoTraces(before);
 }
 
@@ -226,7 +229,7 @@ TEST_F(RecoveryTest, ADamagedRecordDoesNotStopTheOthers) {
   }
   OpenRuntime();
   ASSERT_NE(runtime_, nullptr);
-  EXPECT_EQ(runtime_->ListPodSandbox({}, Call{})->items_size(), 1);
+  EXPECT_THAT(Pods(), SizeIs(1));
   EXPECT_EQ(Status(id).state(), v1::CONTAINER_RUNNING);
   ExpectNoTraceOf(bad);
 }
@@ -241,7 +244,7 @@ TEST_F(RecoveryTest, ALostDatabaseDoesNotStopTheDaemon) {
   ASSERT_TRUE(RemoveFile(At("root/crisp.db-wal")).ok());
   OpenRuntime();
   ASSERT_NE(runtime_, nullptr);
-  EXPECT_EQ(runtime_->ListPodSandbox({}, Call{})->items_size(), 0);
+  EXPECT_THAT(Pods(), IsEmpty());
   ExpectNoTraceOf(pod);
 }
 

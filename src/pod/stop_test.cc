@@ -9,6 +9,7 @@ namespace crisp {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Not;
 
 class StopTest : public PodTest {
@@ -117,7 +118,7 @@ TEST_F(StopTest, OfAManyOnlyOneRemoves) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(runtime_->ListContainers({}, Call{})->containers_size(), 0);
+  EXPECT_THAT(Containers(), IsEmpty());
 }
 
 TEST_F(StopTest, PodsAreRemovedByManyAtOnce) {
@@ -130,7 +131,7 @@ TEST_F(StopTest, PodsAreRemovedByManyAtOnce) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(runtime_->ListPodSandbox({}, Call{})->items_size(), 0);
+  EXPECT_THAT(Pods(), IsEmpty());
 }
 
 }  // namespace

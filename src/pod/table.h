@@ -16,6 +16,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "api/record.pb.h"
+#include "pod/list_item.h"
 #include "pod/operation_lock.h"
 #include "pod/snapshot.h"
 #include "pod/stats_meter.h"
@@ -46,6 +47,7 @@ struct PodEntry : EntryLocks {
   const std::string id;
   const std::string name;
   Snapshot<record::Pod> record;
+  ListItem list_item;
   StatsMeter meter;
   // Held while a change of the pod or of one of its containers is made visible and told, so that
   // events tell changes in their order. For a moment only; taken before the lock of a Snapshot.
@@ -68,6 +70,7 @@ struct ContainerEntry : EntryLocks {
   const std::string name;
   const std::shared_ptr<PodEntry> pod;
   Snapshot<record::Container> record;
+  ListItem list_item;
   StatsMeter meter;
   std::atomic<bool> answered = false;  // its StartContainer has been answered by the monitor
 
