@@ -157,6 +157,22 @@ absl::Status ContainerMounts::Attach(int root_fd) {
   return absl::OkStatus();
 }
 
+absl::Status ContainerMounts::Lend(const std::string& folder, Json* config) {
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    const int tree = entries_[i].tree.get();
+    if (tree < 0) continue;
+    const std::string path = JoinPath(folder, Cat(i));
+    RETURN_IF_ERROR(IsFolder(tree) ? MakeFolders(path, 0711) : ReplaceFile(path, "", 0600));
+    ASSIGN_OR_RETURN(const UniqueFd target, OpenFile(path, O_PATH));
+    RETURN_IF_ERROR(AttachMount(tree, target.get(), path));
+    entries_[i].tree.reset();
+    Json& mount = (*config)["mounts"][i];
+    mount["source"] = path;
+    for (const char* key : {"uidMappings", "gidMappings"}) mount.erase(key);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ContainerMounts::AttachEntry(int root_fd, Entry& entry) {
   if (entry.options.remount) return Remount(root_fd, entry);
   if (entry.options.bind) return AttachBind(root_fd, entry);

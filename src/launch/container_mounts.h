@@ -33,6 +33,10 @@ class ContainerMounts {
   // After it, before the root is attached: all others.
   absl::Status TakeSources();
   absl::Status Attach(int root_fd);
+  // In place of Attach, for a launcher that leaves mounting to another program: what was taken lies
+  // in `folder` then, one a number, and `config` (the one that was planned, or a copy) names it as
+  // a source whose ids are mapped already.
+  absl::Status Lend(const std::string& folder, Json* config);
   // What must be read-only only after devices and mount points were made in it.
   absl::Status SealReadOnly();
 

@@ -14,9 +14,11 @@
 #include "base/status.h"
 #include "launch/child_process.h"
 #include "launch/json_list.h"
+#include "launch/kernel_settings.h"
 #include "launch/namespace_plan.h"
 #include "launch/oci_command.h"
 #include "launch/oci_mount_space.h"
+#include "launch/user_mapping.h"
 
 namespace crisp {
 namespace {
@@ -55,6 +57,15 @@ absl::Status TakeDescriptors(const ProcessIo& io, std::initializer_list<int*> ke
   }
   ::syscall(SYS_close_range, next, ~0u, 0);
   return absl::OkStatus();
+}
+
+// Where TakeDescriptors has put them.
+ProcessIo Taken(const ProcessIo& io) {
+  ProcessIo taken = io;
+  taken.in = io.in < 0 ? -1 : 0;
+  taken.out = io.out < 0 ? -1 : 1;
+  taken.err = io.err < 0 ? -1 : 2;
+  return taken;
 }
 
 absl::Status EnterBundle(const std::string& bundle) {
@@ -104,7 +115,13 @@ absl::Status Start(const StartRequest& request, const CgroupTree& tree, OutcomeC
   RETURN_IF_ERROR(MakeFolders(JoinPath(request.bundle, "oci"), 0700));
   ASSIGN_OR_RETURN(const std::string text, ReadBundleConfig(request.bundle));
   ASSIGN_OR_RETURN(const Json config, ParseJson(text, "config.json"));
-  RETURN_IF_ERROR(EnterMountSpaceOfContainer(config, request.bundle, request.rootfs, tree));
+  ASSIGN_OR_RETURN(const NamespacePlan namespaces, ReadNamespacePlan(text));
+  if (!namespaces.user_path.empty()) {
+    ASSIGN_OR_RETURN(const IdMaps maps, ParseIdMaps(ObjectOf(config, "linux")));
+    GiveToRoot(Taken(request.io), maps);
+  }
+  RETURN_IF_ERROR(EnterMountSpaceOfContainer(config, namespaces.user_path, request.bundle,
+                                             request.rootfs, tree));
   OciCommand command(request.runtime, request.bundle, "run");
   const absl::Status status =
       RunAndHandOver(command, {"run", "--bundle", request.bundle}, request.container_id,
@@ -116,9 +133,12 @@ absl::Status Start(const StartRequest& request, const CgroupTree& tree, OutcomeC
   return status;
 }
 
-absl::Status Exec(const ExecRequest& request, const CgroupTree& tree, const Cgroup* exec,
-                  OutcomeChannel& outcome) {
+absl::Status Exec(const ExecRequest& request, int container_pidfd, const CgroupTree& tree,
+                  const Cgroup* exec, OutcomeChannel& outcome) {
   RETURN_IF_ERROR(EnterBundle(request.bundle));
+  ASSIGN_OR_RETURN(const UniqueFd proc, OpenHostProc());
+  ASSIGN_OR_RETURN(const IdMaps maps, IdMapsOf(proc.get(), container_pidfd));
+  if (!maps.empty()) GiveToRoot(Taken(request.io), maps);
   const Cgroup container(tree, request.cgroup_path);
   const bool pure_v2 = tree.version() == CgroupVersion::kV2;
   if (!pure_v2) RETURN_IF_ERROR(EnterMountSpaceOfExec(tree, container, exec));
@@ -172,7 +192,7 @@ void RunOciExec(const ExecRequest& request, const CgroupTree& tree, const Cgroup
   int container = request.container_pidfd;
   if (status.ok()) status = TakeDescriptors(request.io, {&channel, &container});
   OutcomeChannel kept{UniqueFd(channel)};
-  if (status.ok()) status = Exec(request, tree, exec, kept);
+  if (status.ok()) status = Exec(request, container, tree, exec, kept);
   if (!status.ok() && HasEnded(container)) {
     status = absl::FailedPreconditionError("the container no longer runs");
   } else if (!status.ok()) {

@@ -10,8 +10,11 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "kernel/mount.h"
+#include "kernel/user_namespace.h"
+#include "launch/container_mounts.h"
 #include "launch/json_list.h"
 #include "launch/rootfs.h"
+#include "launch/user_mapping.h"
 
 namespace crisp {
 namespace {
@@ -49,6 +52,52 @@ absl::StatusOr<std::vector<SharedSource>> TakeSharedSources(const Json& config) 
   return sources;
 }
 
+// The host's mounts are cut off in between.
+absl::Status KeepSharedSources(const Json& config) {
+  ASSIGN_OR_RETURN(const std::vector<SharedSource> sources, TakeSharedSources(config));
+  RETURN_IF_ERROR(CutOffMounts());
+  for (const SharedSource& source : sources) {
+    ASSIGN_OR_RETURN(const UniqueFd target, OpenFile(source.path, O_PATH));
+    RETURN_IF_ERROR(AttachMount(source.tree.get(), target.get(), source.path));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MountTmpfs(const std::string& folder, const char* options) {
+  if (::mount("none", folder.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) == 0) {
+    return absl::OkStatus();
+  }
+  return ErrnoStatus("covering ", folder);
+}
+
+// The changed configuration lies over the bundle's own in this mount namespace alone.
+absl::Status ShowConfig(const std::string& bundle, const std::string& text) {
+  const std::string shown = JoinPath(bundle, "oci/config.json");
+  RETURN_IF_ERROR(ReplaceFile(shown, text, 0600));
+  const std::string own = JoinPath(bundle, "config.json");
+  if (::mount(shown.c_str(), own.c_str(), nullptr, MS_BIND, nullptr) == 0) return absl::OkStatus();
+  return ErrnoStatus("covering ", own);
+}
+
+absl::Status PrepareUserNamespace(const Json& config, const std::string& user_namespace,
+                                  const std::string& bundle, const RootfsPlan& rootfs,
+                                  const CgroupTree& tree) {
+  ASSIGN_OR_RETURN(const UniqueFd user, OpenFile(user_namespace, O_RDONLY));
+  ASSIGN_OR_RETURN(IdMaps maps, ParseIdMaps(ObjectOf(config, "linux")));
+  ASSIGN_OR_RETURN(ContainerMounts mounts, ContainerMounts::Plan(config, bundle, tree, ""));
+  mounts.UseUserNamespace(user.get(), std::move(maps));
+  RETURN_IF_ERROR(mounts.TakeSharedSources());
+  RETURN_IF_ERROR(CutOffMounts());
+  RETURN_IF_ERROR(mounts.TakeSources());
+  if (rootfs.present) RETURN_IF_ERROR(CoverWithMapped(rootfs.lower, user.get()));
+  const std::string sources = JoinPath(bundle, "sources");
+  RETURN_IF_ERROR(MakeFolders(sources, 0711));
+  RETURN_IF_ERROR(MountTmpfs(sources, "mode=711,nr_inodes=8k,size=1m"));
+  Json shown = config;
+  RETURN_IF_ERROR(mounts.Lend(sources, &shown));
+  return ShowConfig(bundle, JsonText(shown));
+}
+
 // An empty folder of this namespace's own lies there afterwards, also where version 2 was not
 // mounted: crun makes folders in it, which would be left on the host.
 absl::Status HideUnified(const CgroupTree& tree) {
@@ -58,11 +107,7 @@ absl::Status HideUnified(const CgroupTree& tree) {
                                  : JoinPath(FolderOf(tree.hierarchies().front().folder), "unified");
   if (!PathExists(folder)) return absl::OkStatus();
   if (tree.Unified() != nullptr) RETURN_IF_ERROR(Unmount(folder));
-  if (::mount("none", folder.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-              "mode=755,nr_inodes=1k,size=1m") != 0) {
-    return ErrnoStatus("covering ", folder);
-  }
-  return absl::OkStatus();
+  return MountTmpfs(folder, "mode=755,nr_inodes=1k,size=1m");
 }
 
 absl::Status OwnMountNamespace() {
@@ -76,15 +121,13 @@ bool HidesUnified(const CgroupTree& tree) {
   return tree.Unified() != nullptr && tree.version() != CgroupVersion::kV2;
 }
 
-absl::Status EnterMountSpaceOfContainer(const Json& config, const std::string& bundle,
-                                        const RootfsPlan& rootfs, const CgroupTree& tree) {
+absl::Status EnterMountSpaceOfContainer(const Json& config, const std::string& user_namespace,
+                                        const std::string& bundle, const RootfsPlan& rootfs,
+                                        const CgroupTree& tree) {
   RETURN_IF_ERROR(OwnMountNamespace());
-  ASSIGN_OR_RETURN(const std::vector<SharedSource> sources, TakeSharedSources(config));
-  RETURN_IF_ERROR(CutOffMounts());
-  for (const SharedSource& source : sources) {
-    ASSIGN_OR_RETURN(const UniqueFd target, OpenFile(source.path, O_PATH));
-    RETURN_IF_ERROR(AttachMount(source.tree.get(), target.get(), source.path));
-  }
+  RETURN_IF_ERROR(user_namespace.empty()
+                      ? KeepSharedSources(config)
+                      : PrepareUserNamespace(config, user_namespace, bundle, rootfs, tree));
   RETURN_IF_ERROR(HideUnified(tree));
   if (!rootfs.present) return absl::OkStatus();
   RETURN_IF_ERROR(AttachOverlay(rootfs, JoinPath(bundle, "rootfs"), config).status());

@@ -1,7 +1,8 @@
 // OciMountSpace: the private mount namespace in which an OCI runtime is run. The host's mounts
 // arrive in it and nothing goes back; the container's overlay and what must be hidden from the
-// runtime are mounted in it alone, and go with its last process. Used in a launcher's helper
-// process alone.
+// runtime are mounted in it alone, and go with its last process. For a container in a user
+// namespace all that needs the host's privileges or id-mapped mounts is done here, too, so that the
+// runtime only has to join the namespace. Used in a launcher's helper process alone.
 #pragma once
 
 #include <string>
@@ -14,9 +15,12 @@
 namespace crisp {
 
 // Makes it for a container: config.json's shared sources stay the host's own, as bidirectional
-// propagation wants; the overlay lies on <bundle>/rootfs.
-absl::Status EnterMountSpaceOfContainer(const Json& config, const std::string& bundle,
-                                        const RootfsPlan& rootfs, const CgroupTree& tree);
+// propagation wants; the overlay lies on <bundle>/rootfs. With a user namespace (of the path, if it
+// is not empty) the ids of layers and volumes are mapped, and the runtime finds a config.json whose
+// sources lie in <bundle>/sources, for no other folder is sure to be open to the namespace's root.
+absl::Status EnterMountSpaceOfContainer(const Json& config, const std::string& user_namespace,
+                                        const std::string& bundle, const RootfsPlan& rootfs,
+                                        const CgroupTree& tree);
 
 // Makes it for an exec: what the runtime takes for the container's cgroup in the tracking hierarchy
 // is the exec's own sub-cgroup.

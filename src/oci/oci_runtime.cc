@@ -8,8 +8,10 @@ DaemonLimits LimitsOfRuntime(const DaemonLimits& limits, const RuntimeFeatures& 
   DaemonLimits narrowed = limits;
   narrowed.recursive_read_only = limits.recursive_read_only && features.recursive_read_only_mounts;
   narrowed.unified = limits.cgroup_v2;
-  narrowed.user_namespaces =
-      absl::FailedPreconditionError("only the runtime handler native maps ids");
+  if (limits.user_namespaces.ok() && !features.user_namespaces) {
+    narrowed.user_namespaces =
+        absl::FailedPreconditionError("the runtime handler's program has no user namespaces");
+  }
   return narrowed;
 }
 

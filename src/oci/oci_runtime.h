@@ -9,7 +9,7 @@
 namespace crisp {
 
 // A mount that is to be read-only below, too, needs a runtime that knows "rro"; cgroup version 2
-// beside version 1 is not the runtime's; ids are mapped by the native launcher alone.
+// beside version 1 is not the runtime's. Ids are mapped by the launcher, whatever the runtime can.
 DaemonLimits LimitsOfRuntime(const DaemonLimits& limits, const RuntimeFeatures& features);
 
 // Takes limits of huge pages out where the runtime would fail for the lack of a controller: the

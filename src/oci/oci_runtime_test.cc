@@ -16,7 +16,10 @@ TEST(OciRuntimeTest, LimitsAreThoseOfHostAndProgram) {
   host.recursive_read_only = false;
   EXPECT_FALSE(LimitsOfRuntime(host, {true, false}).recursive_read_only);
   EXPECT_TRUE(host.user_namespaces.ok());
-  EXPECT_FALSE(LimitsOfRuntime(host, {true, true}).user_namespaces.ok());
+  EXPECT_FALSE(LimitsOfRuntime(host, {true, false}).user_namespaces.ok());
+  EXPECT_TRUE(LimitsOfRuntime(host, {true, true}).user_namespaces.ok());
+  host.user_namespaces = absl::FailedPreconditionError("too old a kernel");
+  EXPECT_EQ(LimitsOfRuntime(host, {true, true}).user_namespaces, host.user_namespaces);
 }
 
 TEST(OciRuntimeTest, WhatARuntimeWouldTripOverIsTakenOut) {

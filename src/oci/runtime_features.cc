@@ -23,11 +23,7 @@ RuntimeFeatures ParseRuntimeFeatures(std::string_view text) {
   if (!document.ok()) return features;
   features.recursive_read_only_mounts = ListHas(*document, "mountOptions", "rro");
   const Json* linux_part = JsonMember(*document, "linux");
-  if (linux_part == nullptr) return features;
-  const Json* extensions = JsonMember(*linux_part, "mountExtensions");
-  const Json* idmap = extensions == nullptr ? nullptr : JsonMember(*extensions, "idmap");
-  features.user_namespaces =
-      ListHas(*linux_part, "namespaces", "user") && idmap != nullptr && JsonBool(*idmap, "enabled");
+  features.user_namespaces = linux_part != nullptr && ListHas(*linux_part, "namespaces", "user");
   return features;
 }
 

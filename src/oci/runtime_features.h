@@ -8,7 +8,7 @@ namespace crisp {
 
 struct RuntimeFeatures {
   bool recursive_read_only_mounts = false;  // mountOptions has "rro"
-  bool user_namespaces = false;             // linux.namespaces has "user", id-mapped mounts work
+  bool user_namespaces = false;             // linux.namespaces has "user"
 
   bool operator==(const RuntimeFeatures&) const = default;
 };

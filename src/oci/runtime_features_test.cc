@@ -6,17 +6,16 @@ namespace crisp {
 namespace {
 
 TEST(RuntimeFeaturesTest, ListsAreRead) {
-  EXPECT_EQ(ParseRuntimeFeatures(R"({"mountOptions":["ro","rro"],"linux":{"namespaces":["user"],
-      "mountExtensions":{"idmap":{"enabled":true}}}})"),
+  EXPECT_EQ(ParseRuntimeFeatures(
+                R"({"mountOptions":["ro","rro"],"linux":{"namespaces":["pid","user"]}})"),
             (RuntimeFeatures{true, true}));
-  // Without id-mapped mounts a user namespace has no root file system.
-  EXPECT_EQ(ParseRuntimeFeatures(R"({"mountOptions":["rro"],"linux":{"namespaces":["user"]}})"),
+  EXPECT_EQ(ParseRuntimeFeatures(R"({"mountOptions":["rro"],"linux":{"namespaces":["pid"]}})"),
             (RuntimeFeatures{true, false}));
 }
 
 TEST(RuntimeFeaturesTest, WhatIsNotSaidIsNotThere) {
   for (const char* text : {"", "unknown command features", "[]", "{}", R"({"mountOptions":"rro"})",
-                           R"({"linux":{"namespaces":{},"mountExtensions":[]}})"}) {
+                           R"({"linux":{"namespaces":{}}})"}) {
     EXPECT_EQ(ParseRuntimeFeatures(text), RuntimeFeatures()) << text;
   }
 }

@@ -42,7 +42,9 @@ absl::Status CheckRequest(const v1::RunPodSandboxRequest& request, const Runtime
   }
   RETURN_IF_ERROR(ValidatePodConfig(request.config()));
   if (UserNamespaceOf(request.config()).empty()) return absl::OkStatus();
-  if (handler->native()) return limits.user_namespaces;
+  if (!limits.user_namespaces.ok() || handlers.FeaturesOf(*handler).user_namespaces) {
+    return limits.user_namespaces;
+  }
   return absl::FailedPreconditionError(
       Cat("pod ", metadata.namespace_(), "/", metadata.name(),
           " asks for a user namespace, which its runtime handler \"", handler->name, "\" (",

@@ -25,7 +25,7 @@ RuntimeHandlers::RuntimeHandlers(std::vector<RuntimeHandler> more, std::string d
   }
   {
     absl::MutexLock lock(&mutex_);
-    features_.resize(handlers_.size());
+    features_.resize(handlers_.size(), {.user_namespaces = native.user_namespaces});
   }
   const bool foreign = std::any_of(handlers_.begin(), handlers_.end(),
                                    [](const RuntimeHandler& handler) { return !handler.native(); });
@@ -74,8 +74,7 @@ void RuntimeHandlers::Ask() {
     // Older programs (crun before 1.9) know no such verb.
     if (result->exit_code != 0) continue;
     RuntimeFeatures features = ParseRuntimeFeatures(result->stdout_data);
-    // The launcher mounts the root itself and maps no ids for such a runtime yet.
-    features.user_namespaces = false;
+    features.user_namespaces = features.user_namespaces && native_.user_namespaces;
     absl::MutexLock lock(&mutex_);
     features_[i] = features;
   }

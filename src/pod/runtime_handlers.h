@@ -1,6 +1,7 @@
 // RuntimeHandlers: the runtime handlers that pods may ask for (RuntimeClass), each the native
 // launcher or the program of an OCI runtime. Which features a program has is asked once, in the
-// background; until it has answered it has none. Any thread; the list never changes.
+// background; until it has answered, and if it knows no such question (crun before 1.9), it has
+// what every OCI runtime has: it can join a user namespace. Any thread; the list never changes.
 #pragma once
 
 #include <atomic>

@@ -52,16 +52,9 @@ TEST_F(UserNamespaces, StatusSaysThatThereAreSome) {
   const v1::StatusResponse status =
       Must(cri().Call(&CriClient::RuntimeStub::Status, v1::StatusRequest()));
   for (const v1::RuntimeHandler& handler : status.runtime_handlers()) {
-    const bool oci = handler.name() == "crun" || handler.name() == "runc";
-    EXPECT_EQ(handler.features().user_namespaces(), !oci) << handler.name();
+    EXPECT_TRUE(handler.features().user_namespaces()) << handler.name();
   }
   EXPECT_TRUE(status.features().user_namespaces_host_network());
-}
-
-TEST_F(UserNamespaces, AHandlerThatHasNoneIsRefused) {
-  EXPECT_THAT(cri().RunPod(Mapped("foreign"), "crun"),
-              Fails(StatusCode::kFailedPrecondition,
-                    "asks for a user namespace, which its runtime handler \"crun\""));
 }
 
 TEST_F(UserNamespaces, RootInsideIsAnotherOutside) {
@@ -114,6 +107,37 @@ TEST_F(UserNamespaces, Volumes) {
   mount->set_host_path(plain);
   EXPECT_THAT(RunToEnd(pod, config), StartsWith("0\n65534\n"));
   EXPECT_EQ(OwnerOf(JoinPath(mapped, "new")), 0u);
+}
+
+// Programs of the configuration only join it: layers and volumes are mapped for them, and no folder
+// on the way to a volume has to be open to others.
+TEST_F(UserNamespaces, OciRuntimesJoinThem) {
+  const std::string closed = folder() / "volumes/closed", volume = JoinPath(closed, "volume");
+  for (const std::string handler : {"crun", "runc"}) {
+    ASSERT_THAT(MakeFolders(volume), IsOk());
+    ASSERT_EQ(::chmod(closed.c_str(), 0700), 0);
+    Pod pod;
+    pod.config = Mapped(handler);
+    pod.id = Must(cri().RunPod(pod.config, handler));
+    v1::ContainerConfig config = In(pod,
+                                    "id -u; cat /proc/self/uid_map; stat -c %u /bin /volume; "
+                                    "touch /volume/new; echo out >/dev/stdout; sleep 1000");
+    v1::Mount* mount = config.add_mounts();
+    mount->set_container_path("/volume");
+    mount->set_host_path(volume);
+    AddRange(mount->add_uidmappings());
+    AddRange(mount->add_gidmappings());
+    const std::string id = Start(pod, config);
+    EXPECT_TRUE(WaitUntil(
+        [&] { return LogText(LogPath(pod, "main")).find("out") != std::string::npos; }));
+    EXPECT_EQ(LogText(LogPath(pod, "main")),
+              "0\n         0     300000      65536\n0\n0\nout\n")
+        << handler;
+    EXPECT_EQ(OwnerOf(JoinPath(volume, "new")), 0u) << handler;
+    EXPECT_EQ(Exec(id, "id -u; echo err >/dev/stderr; cat /proc/1/uid_map"),
+              "0\n         0     300000      65536");
+    ASSERT_THAT(RemoveTree(volume), IsOk());
+  }
 }
 
 TEST_F(UserNamespaces, AnotherUserAndADefaultSeccompProfile) {
