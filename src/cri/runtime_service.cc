@@ -29,7 +29,7 @@ class RuntimeService final : public v1::RuntimeService::Service {
     RuntimeHealth health{.runtime = runtime_.Ready(),
                          .network = networks_.Ready(),
                          .handlers = HandlersOf(runtime_.Handlers()),
-                         .user_namespaces = runtime_.Handlers().native().user_namespaces};
+                         .user_namespaces = runtime_.Handlers().features().user_namespaces};
     if (request->verbose()) {
       health.facts = runtime_.Facts();
       health.facts["streamingCertificate"] = urls_.certificate_sha256();

@@ -29,11 +29,9 @@ v1::VersionResponse VersionAnswer() {
 }
 
 std::vector<HandlerHealth> HandlersOf(const RuntimeHandlers& handlers) {
-  std::vector<HandlerHealth> all(1);
+  std::vector<HandlerHealth> all = {{"", handlers.features()}};
   for (const RuntimeHandler& handler : handlers.all()) {
-    const RuntimeFeatures features = handlers.FeaturesOf(handler);
-    all.push_back({handler.name, features});
-    if (handler.name == handlers.default_name()) all.front().features = features;
+    all.push_back({handler.name, handlers.features()});
   }
   return all;
 }

@@ -195,8 +195,7 @@ constexpr std::string_view kRegistryHead =
 
 constexpr std::string_view kRuntimeHead =
     R"(
-# One [[runtime]] table for each runtime handler besides native. Features are asked of the program when
-# crispd starts (`crun features`).
+# One [[runtime]] table for each runtime handler besides native.
 #
 # [[runtime]]
 )";

@@ -159,15 +159,23 @@ absl::Status ContainerMounts::Attach(int root_fd) {
 
 absl::Status ContainerMounts::Lend(const std::string& folder, Json* config) {
   for (size_t i = 0; i < entries_.size(); ++i) {
-    const int tree = entries_[i].tree.get();
-    if (tree < 0) continue;
+    Entry& entry = entries_[i];
+    if (!entry.tree.valid()) continue;
     const std::string path = JoinPath(folder, Cat(i));
-    RETURN_IF_ERROR(IsFolder(tree) ? MakeFolders(path, 0711) : ReplaceFile(path, "", 0600));
+    RETURN_IF_ERROR(IsFolder(entry.tree.get()) ? MakeFolders(path, 0711)
+                                               : ReplaceFile(path, "", 0600));
     ASSIGN_OR_RETURN(const UniqueFd target, OpenFile(path, O_PATH));
-    RETURN_IF_ERROR(AttachMount(tree, target.get(), path));
-    entries_[i].tree.reset();
+    RETURN_IF_ERROR(ChangeMount(entry.tree.get(), entry.options.recursive, TreeDepth::kRecursive,
+                                entry.destination));
+    RETURN_IF_ERROR(AttachMount(entry.tree.get(), target.get(), path));
+    entry.tree.reset();
     Json& mount = (*config)["mounts"][i];
+    Json options = Json::array();
+    for (const std::string& option : StringList(mount, "options")) {
+      if (option != "idmap" && option != "ridmap") options.push_back(ForOneMount(option));
+    }
     mount["source"] = path;
+    mount["options"] = std::move(options);
     for (const char* key : {"uidMappings", "gidMappings"}) mount.erase(key);
   }
   return absl::OkStatus();

@@ -34,8 +34,8 @@ class ContainerMounts {
   absl::Status TakeSources();
   absl::Status Attach(int root_fd);
   // In place of Attach, for a launcher that leaves mounting to another program: what was taken lies
-  // in `folder` then, one a number, and `config` (the one that was planned, or a copy) names it as
-  // a source whose ids are mapped already.
+  // in `folder` then, one a number, its ids mapped and what holds for all mounts below it done, and
+  // `config` (a copy of the planned one) asks for no more than to bind it.
   absl::Status Lend(const std::string& folder, Json* config);
   // What must be read-only only after devices and mount points were made in it.
   absl::Status SealReadOnly();

@@ -78,6 +78,12 @@ bool IsForLauncher(std::string_view option, MountOptions& result) {
 
 }  // namespace
 
+std::string ForOneMount(const std::string& option) {
+  const bool recursive = option.starts_with('r') && FindAttribute(option) == nullptr &&
+                         FindAttribute(option.substr(1)) != nullptr;
+  return recursive ? option.substr(1) : option;
+}
+
 absl::StatusOr<MountOptions> ParseMountOptions(const std::vector<std::string>& options) {
   MountOptions result;
   for (const std::string& option : options) {

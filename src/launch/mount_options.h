@@ -25,6 +25,9 @@ struct MountOptions {
   std::vector<std::string> filesystem;  // "mode=755", "sync"
 };
 
+// The option that says the same of one mount alone: "ro" for "rro"; others are themselves.
+std::string ForOneMount(const std::string& option);
+
 // "idmap" alone says nothing: a mount is id-mapped if it has mappings.
 absl::StatusOr<MountOptions> ParseMountOptions(const std::vector<std::string>& options);
 

@@ -47,5 +47,14 @@ TEST(MountOptionsTest, IdmapIsRefused) {
   EXPECT_FALSE(ParseMountOptions({"idmap"})->map_recursively);
 }
 
+TEST(MountOptionsTest, ForOneMountAlone) {
+  for (const auto& [option, one] :
+       {std::pair("rro", "ro"), std::pair("rnosuid", "nosuid"), std::pair("rrw", "rw"),
+        std::pair("rw", "rw"), std::pair("relatime", "relatime"), std::pair("rbind", "rbind"),
+        std::pair("rprivate", "rprivate"), std::pair("mode=755", "mode=755")}) {
+    EXPECT_EQ(ForOneMount(option), one);
+  }
+}
+
 }  // namespace
 }  // namespace crisp

@@ -5,8 +5,6 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-#include <algorithm>
-
 #include "base/file.h"
 #include "base/status.h"
 #include "kernel/mount.h"
@@ -18,50 +16,6 @@
 
 namespace crisp {
 namespace {
-
-struct SharedSource {
-  std::string path;
-  UniqueFd tree;
-};
-
-bool IsShared(const Json& mount) {
-  for (const std::string& option : StringList(mount, "options")) {
-    if (option == "shared" || option == "rshared") return true;
-  }
-  return false;
-}
-
-// Copies of the sources that give back to the host, in its peer groups still; none lies below
-// another.
-absl::StatusOr<std::vector<SharedSource>> TakeSharedSources(const Json& config) {
-  std::vector<std::string> paths;
-  for (const Json& mount : ArrayOf(config, "mounts")) {
-    if (IsShared(mount)) paths.push_back(CleanPath(JsonString(mount, "source")));
-  }
-  std::sort(paths.begin(), paths.end());
-  std::vector<SharedSource> sources;
-  for (const std::string& path : paths) {
-    const bool covered =
-        std::any_of(sources.begin(), sources.end(), [&](const SharedSource& source) {
-          return path == source.path || path.starts_with(source.path + "/") || source.path == "/";
-        });
-    if (covered) continue;
-    ASSIGN_OR_RETURN(UniqueFd tree, CloneMount(AT_FDCWD, path, TreeDepth::kRecursive));
-    sources.push_back({path, std::move(tree)});
-  }
-  return sources;
-}
-
-// The host's mounts are cut off in between.
-absl::Status KeepSharedSources(const Json& config) {
-  ASSIGN_OR_RETURN(const std::vector<SharedSource> sources, TakeSharedSources(config));
-  RETURN_IF_ERROR(CutOffMounts());
-  for (const SharedSource& source : sources) {
-    ASSIGN_OR_RETURN(const UniqueFd target, OpenFile(source.path, O_PATH));
-    RETURN_IF_ERROR(AttachMount(source.tree.get(), target.get(), source.path));
-  }
-  return absl::OkStatus();
-}
 
 absl::Status MountTmpfs(const std::string& folder, const char* options) {
   if (::mount("none", folder.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) == 0) {
@@ -79,17 +33,7 @@ absl::Status ShowConfig(const std::string& bundle, const std::string& text) {
   return ErrnoStatus("covering ", own);
 }
 
-absl::Status PrepareUserNamespace(const Json& config, const std::string& user_namespace,
-                                  const std::string& bundle, const RootfsPlan& rootfs,
-                                  const CgroupTree& tree) {
-  ASSIGN_OR_RETURN(const UniqueFd user, OpenFile(user_namespace, O_RDONLY));
-  ASSIGN_OR_RETURN(IdMaps maps, ParseIdMaps(ObjectOf(config, "linux")));
-  ASSIGN_OR_RETURN(ContainerMounts mounts, ContainerMounts::Plan(config, bundle, tree, ""));
-  mounts.UseUserNamespace(user.get(), std::move(maps));
-  RETURN_IF_ERROR(mounts.TakeSharedSources());
-  RETURN_IF_ERROR(CutOffMounts());
-  RETURN_IF_ERROR(mounts.TakeSources());
-  if (rootfs.present) RETURN_IF_ERROR(CoverWithMapped(rootfs.lower, user.get()));
+absl::Status LendSources(ContainerMounts& mounts, const std::string& bundle, const Json& config) {
   const std::string sources = JoinPath(bundle, "sources");
   RETURN_IF_ERROR(MakeFolders(sources, 0711));
   RETURN_IF_ERROR(MountTmpfs(sources, "mode=711,nr_inodes=8k,size=1m"));
@@ -125,9 +69,18 @@ absl::Status EnterMountSpaceOfContainer(const Json& config, const std::string& u
                                         const std::string& bundle, const RootfsPlan& rootfs,
                                         const CgroupTree& tree) {
   RETURN_IF_ERROR(OwnMountNamespace());
-  RETURN_IF_ERROR(user_namespace.empty()
-                      ? KeepSharedSources(config)
-                      : PrepareUserNamespace(config, user_namespace, bundle, rootfs, tree));
+  ASSIGN_OR_RETURN(ContainerMounts mounts, ContainerMounts::Plan(config, bundle, tree, ""));
+  UniqueFd user;
+  if (!user_namespace.empty()) {
+    ASSIGN_OR_RETURN(user, OpenFile(user_namespace, O_RDONLY));
+    ASSIGN_OR_RETURN(IdMaps maps, ParseIdMaps(ObjectOf(config, "linux")));
+    mounts.UseUserNamespace(user.get(), std::move(maps));
+  }
+  RETURN_IF_ERROR(mounts.TakeSharedSources());
+  RETURN_IF_ERROR(CutOffMounts());
+  RETURN_IF_ERROR(mounts.TakeSources());
+  RETURN_IF_ERROR(LendSources(mounts, bundle, config));
+  if (user.valid()) RETURN_IF_ERROR(CoverWithMapped(rootfs.lower, user.get()));
   RETURN_IF_ERROR(HideUnified(tree));
   if (!rootfs.present) return absl::OkStatus();
   RETURN_IF_ERROR(AttachOverlay(rootfs, JoinPath(bundle, "rootfs"), config).status());

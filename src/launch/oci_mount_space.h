@@ -1,8 +1,8 @@
 // OciMountSpace: the private mount namespace in which an OCI runtime is run. The host's mounts
-// arrive in it and nothing goes back; the container's overlay and what must be hidden from the
-// runtime are mounted in it alone, and go with its last process. For a container in a user
-// namespace all that needs the host's privileges or id-mapped mounts is done here, too, so that the
-// runtime only has to join the namespace. Used in a launcher's helper process alone.
+// arrive in it and nothing goes back; the container's overlay, the sources of its mounts, and what
+// must be hidden from the runtime are mounted in it alone, and go with its last process. All that
+// not every runtime can (id-mapped mounts, read-only ones with all below them, sources in folders
+// that a user namespace's root may not enter) is done here. Used in a launcher's helper alone.
 #pragma once
 
 #include <string>
@@ -14,10 +14,9 @@
 
 namespace crisp {
 
-// Makes it for a container: config.json's shared sources stay the host's own, as bidirectional
-// propagation wants; the overlay lies on <bundle>/rootfs. With a user namespace (of the path, if it
-// is not empty) the ids of layers and volumes are mapped, and the runtime finds a config.json whose
-// sources lie in <bundle>/sources, for no other folder is sure to be open to the namespace's root.
+// Makes it for a container: the overlay lies on <bundle>/rootfs, and the runtime finds a
+// config.json whose bind mounts have their sources in <bundle>/sources. With a user namespace, by
+// its path, the ids of layers are mapped, too; empty: none.
 absl::Status EnterMountSpaceOfContainer(const Json& config, const std::string& user_namespace,
                                         const std::string& bundle, const RootfsPlan& rootfs,
                                         const CgroupTree& tree);

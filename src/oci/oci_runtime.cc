@@ -1,17 +1,10 @@
 #include "oci/oci_runtime.h"
 
-#include "absl/status/status.h"
-
 namespace crisp {
 
-DaemonLimits LimitsOfRuntime(const DaemonLimits& limits, const RuntimeFeatures& features) {
+DaemonLimits LimitsOfRuntime(const DaemonLimits& limits) {
   DaemonLimits narrowed = limits;
-  narrowed.recursive_read_only = limits.recursive_read_only && features.recursive_read_only_mounts;
   narrowed.unified = limits.cgroup_v2;
-  if (limits.user_namespaces.ok() && !features.user_namespaces) {
-    narrowed.user_namespaces =
-        absl::FailedPreconditionError("the runtime handler's program has no user namespaces");
-  }
   return narrowed;
 }
 

@@ -4,13 +4,11 @@
 
 #include "base/json.h"
 #include "oci/daemon_limits.h"
-#include "oci/runtime_features.h"
 
 namespace crisp {
 
-// A mount that is to be read-only below, too, needs a runtime that knows "rro"; cgroup version 2
-// beside version 1 is not the runtime's. Ids are mapped by the launcher, whatever the runtime can.
-DaemonLimits LimitsOfRuntime(const DaemonLimits& limits, const RuntimeFeatures& features);
+// Cgroup version 2 beside version 1 is not the runtime's.
+DaemonLimits LimitsOfRuntime(const DaemonLimits& limits);
 
 // Takes limits of huge pages out where the runtime would fail for the lack of a controller: the
 // native launcher passes them over, too. Annotations that ask a sandboxed runtime (runsc) to join

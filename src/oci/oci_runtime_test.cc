@@ -5,21 +5,12 @@
 namespace crisp {
 namespace {
 
-TEST(OciRuntimeTest, LimitsAreThoseOfHostAndProgram) {
+TEST(OciRuntimeTest, VersionTwoIsTheProgramsOnlyWhereItIsAlone) {
   DaemonLimits host;
   host.unified = true;
-  EXPECT_FALSE(LimitsOfRuntime(host, {}).recursive_read_only);
-  EXPECT_TRUE(LimitsOfRuntime(host, {true, false}).recursive_read_only);
-  EXPECT_FALSE(LimitsOfRuntime(host, {}).unified);  // a hybrid host
+  EXPECT_FALSE(LimitsOfRuntime(host).unified);
   host.cgroup_v2 = true;
-  EXPECT_TRUE(LimitsOfRuntime(host, {}).unified);
-  host.recursive_read_only = false;
-  EXPECT_FALSE(LimitsOfRuntime(host, {true, false}).recursive_read_only);
-  EXPECT_TRUE(host.user_namespaces.ok());
-  EXPECT_FALSE(LimitsOfRuntime(host, {true, false}).user_namespaces.ok());
-  EXPECT_TRUE(LimitsOfRuntime(host, {true, true}).user_namespaces.ok());
-  host.user_namespaces = absl::FailedPreconditionError("too old a kernel");
-  EXPECT_EQ(LimitsOfRuntime(host, {true, true}).user_namespaces, host.user_namespaces);
+  EXPECT_TRUE(LimitsOfRuntime(host).unified);
 }
 
 TEST(OciRuntimeTest, WhatARuntimeWouldTripOverIsTakenOut) {

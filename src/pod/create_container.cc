@@ -182,9 +182,7 @@ class ContainerSetup {
     facts.cdi_folders = state_.options.cdi_folders;
     facts.seccomp_in_config = !handler_.native();
     ASSIGN_OR_RETURN(facts.image_mounts, MountImageVolumes(state_, *pod, record_.config()));
-    const DaemonLimits limits =
-        handler_.native() ? state_.limits
-                          : LimitsOfRuntime(state_.limits, state_.handlers->FeaturesOf(handler_));
+    const DaemonLimits limits = handler_.native() ? state_.limits : LimitsOfRuntime(state_.limits);
     ASSIGN_OR_RETURN(BuiltSpec spec, BuildSpec(pod->config(), record_.config(), image_config_,
                                                FactsOf(*pod), facts, limits, *state_.seccomp));
     if (!handler_.native()) FitToRuntime(spec.config, limits);

@@ -41,14 +41,7 @@ absl::Status CheckRequest(const v1::RunPodSandboxRequest& request, const Runtime
                                           FromAbsl(handler.status().message())));
   }
   RETURN_IF_ERROR(ValidatePodConfig(request.config()));
-  if (UserNamespaceOf(request.config()).empty()) return absl::OkStatus();
-  if (!limits.user_namespaces.ok() || handlers.FeaturesOf(*handler).user_namespaces) {
-    return limits.user_namespaces;
-  }
-  return absl::FailedPreconditionError(
-      Cat("pod ", metadata.namespace_(), "/", metadata.name(),
-          " asks for a user namespace, which its runtime handler \"", handler->name, "\" (",
-          handler->path, ") cannot give; the handler native can"));
+  return UserNamespaceOf(request.config()).empty() ? absl::OkStatus() : limits.user_namespaces;
 }
 
 // One RunPodSandbox under way.

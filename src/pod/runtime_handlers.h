@@ -1,20 +1,12 @@
 // RuntimeHandlers: the runtime handlers that pods may ask for (RuntimeClass), each the native
-// launcher or the program of an OCI runtime. Which features a program has is asked once, in the
-// background; until it has answered, and if it knows no such question (crun before 1.9), it has
-// what every OCI runtime has: it can join a user namespace. Any thread; the list never changes.
+// launcher or the program of an OCI runtime. Immutable; any thread.
 #pragma once
 
-#include <atomic>
-#include <memory>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
-#include "oci/runtime_features.h"
 
 namespace crisp {
 
@@ -26,33 +18,31 @@ struct RuntimeHandler {
   bool native() const { return path.empty(); }
 };
 
+// What Status tells of a handler.
+struct RuntimeFeatures {
+  bool recursive_read_only_mounts = false;
+  bool user_namespaces = false;
+};
+
 class RuntimeHandlers {
  public:
   // "crisp" and "native" are there always; `more` replaces those of the same name. default_name
-  // must be one of them all. Begins to ask for features.
+  // must be one of them all.
   RuntimeHandlers(std::vector<RuntimeHandler> more, std::string default_name,
                   const RuntimeFeatures& native);
-  ~RuntimeHandlers();
-  RuntimeHandlers(const RuntimeHandlers&) = delete;
 
   // "" is the default one. NotFound names those that exist.
   absl::StatusOr<RuntimeHandler> Find(std::string_view name) const;
-  RuntimeFeatures FeaturesOf(const RuntimeHandler& handler) const;
+  // The host's, for every one: an OCI runtime finds its mounts as the native launcher makes them,
+  // and only has to join the pod's user namespace, which all can.
+  const RuntimeFeatures& features() const { return features_; }
   const std::vector<RuntimeHandler>& all() const { return handlers_; }
   const std::string& default_name() const { return default_name_; }
-  // What this host can do by the native launcher.
-  const RuntimeFeatures& native() const { return native_; }
 
  private:
-  void Ask();
-
   std::vector<RuntimeHandler> handlers_;
-  const std::string default_name_;
-  const RuntimeFeatures native_;
-  mutable absl::Mutex mutex_;
-  std::vector<RuntimeFeatures> features_ ABSL_GUARDED_BY(mutex_);  // by place in handlers_
-  std::atomic<bool> stopped_ = false;
-  std::thread asking_;
+  std::string default_name_;
+  RuntimeFeatures features_;
 };
 
 }  // namespace crisp

@@ -45,7 +45,7 @@ record::ResourceUpdate JournalOf(const CgroupTransaction& transaction) {
 
 // Under which limits its resources were built when it was created.
 DaemonLimits LimitsOf(const PodState& state, const record::Container& record) {
-  return record.runtime_path().empty() ? state.limits : LimitsOfRuntime(state.limits, {});
+  return record.runtime_path().empty() ? state.limits : LimitsOfRuntime(state.limits);
 }
 
 // One update under way, under the container's operation lock.

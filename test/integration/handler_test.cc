@@ -1,6 +1,7 @@
 // Runtime handlers from the configuration: containers that crun and runc run, beside the native
 // ones of the same node. The other suites run whole with one of them: CRISP_TEST_HANDLER=crun.
 #include <fstream>
+#include <set>
 
 #include "base/file.h"
 #include "base/text.h"
@@ -142,15 +143,13 @@ TEST_F(Handlers, AnUnknownHandlerIsRefused) {
 
 TEST_F(Handlers, StatusListsThem) {
   const auto status = Must(cri().Call(&CriClient::RuntimeStub::Status, v1::StatusRequest()));
-  std::map<std::string, bool> recursive_read_only;
+  std::set<std::string> names;
   for (const v1::RuntimeHandler& handler : status.runtime_handlers()) {
-    recursive_read_only[handler.name()] = handler.features().recursive_read_only_mounts();
+    names.insert(handler.name());
+    EXPECT_TRUE(handler.features().recursive_read_only_mounts()) << handler.name();
   }
-  for (const char* name : {"", "crisp", "native", "own", "crun", "runc", "broken"}) {
-    EXPECT_TRUE(recursive_read_only.contains(name)) << name;
-  }
-  EXPECT_TRUE(recursive_read_only["own"]);
-  EXPECT_FALSE(recursive_read_only["broken"]);
+  EXPECT_THAT(names,
+              testing::IsSupersetOf({"", "crisp", "native", "own", "crun", "runc", "broken"}));
 }
 
 }  // namespace

@@ -128,10 +128,9 @@ TEST_F(UserNamespaces, OciRuntimesJoinThem) {
     AddRange(mount->add_uidmappings());
     AddRange(mount->add_gidmappings());
     const std::string id = Start(pod, config);
-    EXPECT_TRUE(WaitUntil(
-        [&] { return LogText(LogPath(pod, "main")).find("out") != std::string::npos; }));
-    EXPECT_EQ(LogText(LogPath(pod, "main")),
-              "0\n         0     300000      65536\n0\n0\nout\n")
+    EXPECT_TRUE(
+        WaitUntil([&] { return LogText(LogPath(pod, "main")).find("out") != std::string::npos; }));
+    EXPECT_EQ(LogText(LogPath(pod, "main")), "0\n         0     300000      65536\n0\n0\nout\n")
         << handler;
     EXPECT_EQ(OwnerOf(JoinPath(volume, "new")), 0u) << handler;
     EXPECT_EQ(Exec(id, "id -u; echo err >/dev/stderr; cat /proc/1/uid_map"),
