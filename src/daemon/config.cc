@@ -102,8 +102,8 @@ absl::Status CheckRuntime(const RuntimeConfig& runtime) {
     if (runtime.path.empty() && runtime.args.empty()) return absl::OkStatus();
     return Bad(where, "kind native takes neither path nor args, for it runs no other program");
   }
-  if (runtime.kind != "oci") {
-    return Bad(where, "kind must be oci or native, not \"", runtime.kind, "\"");
+  if (runtime.kind != "oci" && runtime.kind != "runsc") {
+    return Bad(where, "kind must be oci, runsc or native, not \"", runtime.kind, "\"");
   }
   if (!runtime.path.starts_with("/")) {
     return Bad(where, "path must be the absolute path of an OCI runtime's program, not \"",
@@ -111,11 +111,9 @@ absl::Status CheckRuntime(const RuntimeConfig& runtime) {
   }
   // What crisp itself sets, or does.
   for (const std::string_view taken :
-       {"--root", "--log", "--log-format", "--systemd-cgroup", "--cgroup-manager"}) {
-    for (const std::string& arg : runtime.args) {
-      if (arg != taken && !arg.starts_with(Cat(taken, "="))) continue;
-      return Bad(where, "args must not hold ", taken, ", which is crisp's to set");
-    }
+       {"root", "log", "log-format", "systemd-cgroup", "cgroup-manager"}) {
+    if (!runtime.HasFlag(taken)) continue;
+    return Bad(where, "args must not hold --", taken, ", which is crisp's to set");
   }
   return absl::OkStatus();
 }
@@ -130,6 +128,14 @@ absl::Status CheckDefaultRuntime(const Config& config) {
 }
 
 }  // namespace
+
+bool RuntimeConfig::HasFlag(std::string_view name) const {
+  return std::ranges::any_of(args, [&](std::string_view arg) {
+    // Programs in Go take one dash, too.
+    const size_t dashes = std::min(arg.find_first_not_of('-'), arg.size());
+    return dashes > 0 && dashes < 3 && arg.substr(dashes, arg.find('=') - dashes) == name;
+  });
+}
 
 std::string Config::SocketPath() const {
   return listen.starts_with(kUnix) ? listen.substr(kUnix.size()) : listen;

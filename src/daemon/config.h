@@ -36,6 +36,8 @@ struct RuntimeConfig {
   std::string path;
   std::vector<std::string> args;
 
+  // Whether args hold --name or --name=VALUE.
+  bool HasFlag(std::string_view name) const;
   bool operator==(const RuntimeConfig&) const = default;
 };
 

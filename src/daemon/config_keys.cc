@@ -124,11 +124,14 @@ constexpr Key<RegistryConfig> kRegistryKeys[] = {
 constexpr Key<RuntimeConfig> kRuntimeKeys[] = {
     {"name", &RuntimeConfig::name, "The handler's name, as a RuntimeClass spells it."},
     {"kind", &RuntimeConfig::kind,
-     "oci: containers are run by the program at path, by the command line that crun, runc and "
-     "runsc "
-     "share. native: by crisp itself, under another name."},
+     "oci: containers are run by the program at path, by the command line that crun and runc "
+     "share. "
+     "runsc: by gVisor's, whose containers have a kernel of their own. native: by crisp itself, "
+     "under another name."},
     {"path", &RuntimeConfig::path, "The OCI runtime's program, an absolute path."},
-    {"args", &RuntimeConfig::args, "Arguments that come before its verb."},
+    {"args", &RuntimeConfig::args,
+     "Arguments that come before its verb. Of kind runsc, --network=host is added unless they say "
+     "--network."},
 };
 
 // The doc as comment lines of at most 100 columns.

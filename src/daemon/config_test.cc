@@ -181,14 +181,20 @@ TEST_F(ConfigTest, RuntimesAreRead) {
                                  "default_runtime = \"fast\"\n"
                                  "[[runtime]]\nname = \"fast\"\npath = \"/usr/bin/crun\"\n"
                                  "args = [\"--debug\"]\n[[runtime]]\nname = \"plain\"\n"
-                                 "kind = \"native\"\n");
+                                 "kind = \"native\"\n[[runtime]]\nname = \"own\"\n"
+                                 "kind = \"runsc\"\npath = \"/usr/bin/runsc\"\n"
+                                 "args = [\"--oci-seccomp\", \"-network=none\"]\n");
   Write("crisp.toml.d/10.toml", "[[runtime]]\nname = \"fast\"\npath = \"/usr/sbin/runc\"\n");
   const auto config = LoadConfig(file, {});
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->default_runtime, "fast");
-  ASSERT_EQ(config->runtimes.size(), 2);
+  ASSERT_EQ(config->runtimes.size(), 3);
   EXPECT_EQ(config->runtimes[0].kind, "native");
-  EXPECT_EQ(config->runtimes[1], (RuntimeConfig{"fast", "oci", "/usr/sbin/runc", {}}));
+  const RuntimeConfig& own = config->runtimes[1];
+  EXPECT_EQ(own.kind, "runsc");
+  EXPECT_TRUE(own.HasFlag("oci-seccomp") && own.HasFlag("network"));
+  EXPECT_FALSE(own.HasFlag("seccomp") || own.HasFlag("none") || own.HasFlag(""));
+  EXPECT_EQ(config->runtimes[2], (RuntimeConfig{"fast", "oci", "/usr/sbin/runc", {}}));
 }
 
 TEST_F(ConfigTest, ContradictoryRuntimesAreRefused) {
@@ -201,6 +207,9 @@ TEST_F(ConfigTest, ContradictoryRuntimesAreRefused) {
   EXPECT_THAT(Error("[[runtime]]\nname = \"x\"\npath = \"/x\"\nargs = [\"--systemd-cgroup\"]\n"),
               HasSubstr("must not hold --systemd-cgroup"));
   EXPECT_THAT(Error("[[runtime]]\nname = \"x\"\npath = \"/x\"\nargs = [\"--root=/y\"]\n"),
+              HasSubstr("must not hold --root"));
+  EXPECT_THAT(Error("[[runtime]]\nname = \"x\"\nkind = \"runsc\"\npath = \"/x\"\n"
+                    "args = [\"-root\", \"/y\"]\n"),
               HasSubstr("must not hold --root"));
   EXPECT_THAT(Error("[[runtime]]\nnmae = \"x\"\n"), HasSubstr("\"name\""));
   EXPECT_THAT(Error("default_runtime = \"gone\"\n"),

@@ -76,6 +76,13 @@ StreamServerOptions StreamOptionsOf(const Config& config) {
           .max_connections = static_cast<int>(config.streaming_max_connections)};
 }
 
+RuntimeHandler HandlerOf(const RuntimeConfig& runtime) {
+  RuntimeHandler handler{runtime.name, runtime.path, runtime.args, runtime.kind == "runsc"};
+  // The network stack of its own would take the pod's addresses for the first container alone.
+  if (handler.sandboxed && !runtime.HasFlag("network")) handler.args.push_back("--network=host");
+  return handler;
+}
+
 PodOptions PodOptionsOf(const Config& config, const std::string& monitor) {
   PodOptions options;
   options.root = config.root;
@@ -86,7 +93,7 @@ PodOptions PodOptionsOf(const Config& config, const std::string& monitor) {
   options.cdi_folders = config.container_cdi_dirs;
   options.default_runtime = config.default_runtime;
   for (const RuntimeConfig& runtime : config.runtimes) {
-    options.runtime_handlers.push_back({runtime.name, runtime.path, runtime.args});
+    options.runtime_handlers.push_back(HandlerOf(runtime));
   }
   options.log_line_max = static_cast<uint64_t>(config.container_log_line_max);
   options.shm_bytes = static_cast<uint64_t>(config.container_shm_mib) << 20;

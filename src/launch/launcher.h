@@ -37,6 +37,9 @@ struct ProcessIo {
 struct RuntimeProgram {
   std::string path;               // absolute
   std::vector<std::string> args;  // before the verb: "--debug" and the like
+  // Its containers have a kernel of their own (runsc): what runs in one is no process of the host,
+  // and an exec's process here only waits for the one in there.
+  bool sandboxed = false;
 };
 
 struct StartRequest {
@@ -59,6 +62,16 @@ struct ExecRequest {
   ProcessIo io;
   std::string seccomp_bpf;
   RuntimeProgram runtime;
+};
+
+// An exec of a sandboxed runtime that is to end.
+struct KillRequest {
+  std::string container_id;
+  std::string bundle;  // the container's
+  std::string exec_id;
+  RuntimeProgram runtime;
+  pid_t inner = 0;  // from its Outcome
+  int pidfd = -1;   // its process on the host: once that has ended, nothing is killed any more
 };
 
 // A container out of a checkpoint: CRIU makes its processes, but not the terminal of io.terminal,
@@ -101,6 +114,8 @@ struct Outcome {
   pid_t pid = 0;
   UniqueFd pidfd;
   UniqueFd hold;
+  // Of a sandboxed runtime's exec: the number, in the container, of the process and its group.
+  pid_t inner = 0;
 };
 
 class Launcher {
@@ -109,6 +124,9 @@ class Launcher {
   // Both leave nothing behind if they or the Outcome fail: no process, no cgroup.
   virtual absl::StatusOr<Launch> Start(const StartRequest& request) = 0;
   virtual absl::StatusOr<Launch> Exec(const ExecRequest& request) = 0;
+  // Of a sandboxed runtime alone. The launch is a helper that ends with 0 once the exec's process
+  // group was killed or the exec has ended; after anything else its outcome tells why not.
+  virtual absl::StatusOr<Launch> Kill(const KillRequest& request);
   // The launch is CRIU's, and its success that CRIU was executed. What becomes of that, CRIU's exit
   // tells: after 0, the file kRestoredPid names the container's first process, the caller's child
   // too; after anything else no process is left, but the cgroup is.

@@ -16,6 +16,9 @@ class LauncherChoice : public Launcher {
   absl::StatusOr<Launch> Exec(const ExecRequest& request) override {
     return For(request.runtime).Exec(request);
   }
+  absl::StatusOr<Launch> Kill(const KillRequest& request) override {
+    return For(request.runtime).Kill(request);
+  }
   absl::StatusOr<Launch> Restore(const RestoreRequest& request) override {
     return native_.Restore(request);
   }

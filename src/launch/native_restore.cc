@@ -28,6 +28,10 @@ absl::StatusOr<Launch> Launcher::Restore(const RestoreRequest&) {
   return absl::UnimplementedError("this launcher restores no checkpoints");
 }
 
+absl::StatusOr<Launch> Launcher::Kill(const KillRequest&) {
+  return absl::UnimplementedError("execs of this launcher are processes of the host");
+}
+
 absl::StatusOr<Launch> NativeLauncher::Restore(const RestoreRequest& request) {
   const StartRequest& start = request.start;
   ASSIGN_OR_RETURN(const std::string config, ReadBundleConfig(start.bundle));

@@ -27,6 +27,8 @@ constexpr int kFirstFree = 3;
 constexpr absl::Duration kStartPatience = absl::Seconds(60);
 constexpr absl::Duration kExecPatience = absl::Seconds(60);
 constexpr absl::Duration kDeletePatience = absl::Seconds(10);
+constexpr absl::Duration kKillPatience = absl::Seconds(10);
+constexpr int kEndPatienceMs = 1000;
 
 // 0 to 2 become the process's, `kept` goes to 3 and 4; everything else that the monitor has open is
 // closed: a pipe of another container must not live on here.
@@ -80,13 +82,19 @@ struct RunningProcess {
   UniqueFd pidfd;
 };
 
+absl::StatusOr<pid_t> NumberIn(const std::string& pid_file) {
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(pid_file, 64));
+  pid_t pid = 0;
+  const std::string_view digits = Trim(text);
+  std::from_chars(digits.data(), digits.data() + digits.size(), pid);
+  if (pid <= 0) return absl::InternalError(Cat(pid_file, " holds no process's number"));
+  return pid;
+}
+
 // The runtime has ended, so the process is a child of this helper, and its number is its own.
 absl::StatusOr<RunningProcess> ProcessOf(const std::string& pid_file) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(pid_file, 64));
   RunningProcess process;
-  const std::string_view digits = Trim(text);
-  std::from_chars(digits.data(), digits.data() + digits.size(), process.pid);
-  if (process.pid <= 0) return absl::InternalError(Cat(pid_file, " holds no process's number"));
+  ASSIGN_OR_RETURN(process.pid, NumberIn(pid_file));
   process.pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
   if (!process.pidfd.valid()) return ErrnoStatus("opening process ", process.pid);
   return process;
@@ -106,8 +114,12 @@ absl::Status RunAndHandOver(OciCommand& command, std::vector<std::string> words,
   words.push_back(id);
   RETURN_IF_ERROR(command.Run(words, patience, console.has_value() ? &*console : nullptr));
   ASSIGN_OR_RETURN(const RunningProcess process, ProcessOf(command.File("pid")));
+  pid_t inner = 0;
+  if (PathExists(command.File("inner"))) {
+    ASSIGN_OR_RETURN(inner, NumberIn(command.File("inner")));
+  }
   if (console.has_value()) RETURN_IF_ERROR(outcome.SendTerminal(console->TakeTerminal().get()));
-  return outcome.SendProcess(process.pid, process.pidfd.get());
+  return outcome.SendProcess(process.pid, process.pidfd.get(), inner);
 }
 
 absl::Status Start(const StartRequest& request, const CgroupTree& tree, OutcomeChannel& outcome) {
@@ -141,11 +153,13 @@ absl::Status Exec(const ExecRequest& request, int container_pidfd, const CgroupT
   if (!maps.empty()) GiveToRoot(Taken(request.io), maps);
   const Cgroup container(tree, request.cgroup_path);
   const bool pure_v2 = tree.version() == CgroupVersion::kV2;
-  if (!pure_v2) RETURN_IF_ERROR(EnterMountSpaceOfExec(tree, container, exec));
+  const bool sandboxed = request.runtime.sandboxed;
+  if (!pure_v2 && !sandboxed) RETURN_IF_ERROR(EnterMountSpaceOfExec(tree, container, exec));
   OciCommand command(request.runtime, request.bundle, Cat("exec-", request.exec_id));
   RETURN_IF_ERROR(ReplaceFile(command.File("json"), request.process_json, 0600));
   std::vector<std::string> words = {"exec", "--process", command.File("json")};
   if (pure_v2 && exec != nullptr) words.insert(words.end(), {"--cgroup", BaseName(exec->path())});
+  if (sandboxed) words.insert(words.end(), {"--internal-pid-file", command.File("inner")});
   return RunAndHandOver(command, std::move(words), request.container_id, request.io.terminal,
                         kExecPatience, outcome);
 }
@@ -158,9 +172,17 @@ std::string ProgramOf(const std::string& process_json) {
   return args.empty() ? "" : args[0];
 }
 
-bool HasEnded(int pidfd) {
+bool HasEnded(int pidfd, int patience_ms = 0) {
   struct pollfd end = {pidfd, POLLIN, 0};
-  return pidfd >= 0 && ::poll(&end, 1, 0) == 1;
+  return pidfd >= 0 && ::poll(&end, 1, patience_ms) == 1;
+}
+
+absl::Status Kill(const KillRequest& request, int pidfd) {
+  RETURN_IF_ERROR(EnterBundle(request.bundle));
+  OciCommand command(request.runtime, request.bundle, Cat("kill-", request.exec_id));
+  command.EndWith(pidfd);
+  return command.Run({"kill", "--pgid", Cat(request.inner), request.container_id, "KILL"},
+                     kKillPatience);
 }
 
 // Tells the failure, or waits until the process is watched; then ends, and the process becomes the
@@ -199,6 +221,19 @@ void RunOciExec(const ExecRequest& request, const CgroupTree& tree, const Cgroup
     status = Annotate(status, Cat("exec \"", ProgramOf(request.process_json), "\""));
   }
   End(kept, status, request.container_id);
+}
+
+void RunOciKill(const KillRequest& request, OutcomeChannel outcome) {
+  absl::Status status = CleanChild();
+  int channel = outcome.Release();
+  int process = request.pidfd;
+  if (status.ok()) status = TakeDescriptors(ProcessIo(), {&channel, &process});
+  OutcomeChannel kept{UniqueFd(channel)};
+  if (status.ok()) status = Kill(request, process);
+  // It may be its container's end that the runtime complains of.
+  if (status.ok() || HasEnded(process, kEndPatienceMs)) ::_exit(0);
+  kept.SendFailure(status);
+  ::_exit(kExitSetupFailed);
 }
 
 }  // namespace crisp

@@ -15,5 +15,7 @@ namespace crisp {
 // exec: its own sub-cgroup, or null.
 [[noreturn]] void RunOciExec(const ExecRequest& request, const CgroupTree& tree, const Cgroup* exec,
                              OutcomeChannel outcome);
+// As Launcher::Kill says.
+[[noreturn]] void RunOciKill(const KillRequest& request, OutcomeChannel outcome);
 
 }  // namespace crisp

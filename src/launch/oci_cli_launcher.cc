@@ -56,20 +56,30 @@ absl::StatusOr<Launch> OciCliLauncher::Start(const StartRequest& request) {
 
 absl::StatusOr<Launch> OciCliLauncher::Exec(const ExecRequest& request) {
   const Cgroup whole(cgroups_, request.cgroup_path);
-  const bool own = !request.exec_id.empty() && whole.path() != "/";
+  // What a sandboxed runtime has on the host for an exec is not the container's.
+  const bool own = !request.exec_id.empty() && whole.path() != "/" && !request.runtime.sandboxed;
   Cgroup exec = own ? whole.ForExec(request.exec_id) : whole;
   auto remove = [exec] { (void)exec.Remove(); };
   absl::Cleanup undo = [&] {
     if (own) remove();
   };
   if (own) RETURN_IF_ERROR(exec.Create());
-  ASSIGN_OR_RETURN(const UniqueFd unified, UnifiedBirthplace(cgroups_, exec));
+  UniqueFd unified;
+  if (!request.runtime.sandboxed) {
+    ASSIGN_OR_RETURN(unified, UnifiedBirthplace(cgroups_, exec));
+  }
   ASSIGN_OR_RETURN(Launch launch, Fork({.cgroup_fd = unified.get()}));
   if (launch.pid == 0) {
     RunOciExec(request, cgroups_, own ? &exec : nullptr, OutcomeChannel(std::move(launch.outcome)));
   }
   std::move(undo).Cancel();
   if (own) launch.undo = std::move(remove);
+  return launch;
+}
+
+absl::StatusOr<Launch> OciCliLauncher::Kill(const KillRequest& request) {
+  ASSIGN_OR_RETURN(Launch launch, Fork({}));
+  if (launch.pid == 0) RunOciKill(request, OutcomeChannel(std::move(launch.outcome)));
   return launch;
 }
 

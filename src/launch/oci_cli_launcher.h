@@ -17,6 +17,7 @@ class OciCliLauncher : public Launcher {
 
   absl::StatusOr<Launch> Start(const StartRequest& request) override;
   absl::StatusOr<Launch> Exec(const ExecRequest& request) override;
+  absl::StatusOr<Launch> Kill(const KillRequest& request) override;
 
  private:
   const CgroupTree& cgroups_;

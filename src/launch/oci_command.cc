@@ -48,7 +48,7 @@ OciCommand::OciCommand(const RuntimeProgram& runtime, const std::string& bundle,
     : runtime_(runtime), folder_(JoinPath(bundle, "oci")), name_(std::move(name)) {}
 
 OciCommand::~OciCommand() {
-  for (const char* ending : {"log", "pid", "json"}) (void)RemoveFile(File(ending));
+  for (const char* ending : {"log", "pid", "json", "inner"}) (void)RemoveFile(File(ending));
 }
 
 std::string OciCommand::File(std::string_view ending) const {
@@ -80,9 +80,10 @@ absl::StatusOr<int> OciCommand::Await(pid_t pid, const std::string& verb, absl::
   bool ended = false;
   absl::Status console_failure;
   while (!ended || (console != nullptr && !console->has_terminal())) {
-    std::array<struct pollfd, 2> fds = {
+    std::array<struct pollfd, 3> fds = {
         {{ended ? -1 : pidfd.get(), POLLIN, 0},
-         {console == nullptr || console->has_terminal() ? -1 : console->fd(), POLLIN, 0}}};
+         {console == nullptr || console->has_terminal() ? -1 : console->fd(), POLLIN, 0},
+         {ended ? -1 : end_with_, POLLIN, 0}}};
     const int64_t left = absl::ToInt64Milliseconds(deadline - absl::Now());
     const int ready = left <= 0 ? 0 : ::poll(fds.data(), fds.size(), static_cast<int>(left) + 1);
     if (ready < 0 && errno == EINTR) continue;
@@ -97,6 +98,11 @@ absl::StatusOr<int> OciCommand::Await(pid_t pid, const std::string& verb, absl::
       // What the runtime says of it at its end is better.
       console_failure = console->Serve();
       if (!console_failure.ok()) console = nullptr;
+    }
+    if (fds[2].revents != 0 && fds[0].revents == 0) {
+      ::kill(pid, SIGKILL);
+      WaitFor(pid);
+      return absl::CancelledError(Cat(runtime_.path, " ", verb, " has nothing to act on any more"));
     }
     if (fds[0].revents != 0) {
       const int wait_status = WaitFor(pid);

@@ -1,6 +1,6 @@
-// OciCommand: one call of an OCI runtime's program: run, exec or delete. Its descriptors 0 to 2 are
-// the caller's; what it says goes to a log file in <bundle>/oci, from which errors get their words.
-// Blocks for a bounded time: used in a launcher's helper process alone.
+// OciCommand: one call of an OCI runtime's program: run, exec, kill or delete. Its descriptors 0 to
+// 2 are the caller's; what it says goes to a log file in <bundle>/oci, from which errors get their
+// words. Blocks for a bounded time: used in a launcher's helper process alone.
 #pragma once
 
 #include <sys/types.h>
@@ -24,6 +24,9 @@ class OciCommand {
   // A file of this command, absolute.
   std::string File(std::string_view ending) const;
 
+  // Run kills the program, and fails, when that process ends. Borrowed.
+  void EndWith(int pidfd) { end_with_ = pidfd; }
+
   // Runs `<path> <args> --root ... --log ... <words>` to its end. With a console, until it has
   // brought the terminal, too. DeadlineExceeded: it was killed after `patience`.
   absl::Status Run(const std::vector<std::string>& words, absl::Duration patience,
@@ -37,6 +40,7 @@ class OciCommand {
 
   const RuntimeProgram& runtime_;
   const std::string folder_, name_;
+  int end_with_ = -1;
 };
 
 }  // namespace crisp

@@ -18,7 +18,7 @@ namespace {
 
 constexpr char kReady = 'R';
 constexpr char kTerminal = 'T';
-constexpr char kProcess = 'P';  // then its number in digits; comes with its pidfd
+constexpr char kProcess = 'P';  // then its number and Outcome's inner in digits; with its pidfd
 constexpr char kFailure = 'F';  // then one byte: the status code, then the message
 constexpr size_t kMaxMessage = 8 << 10;
 
@@ -31,7 +31,9 @@ absl::Status FailureIn(std::string_view packet) {
 std::optional<Outcome> ProcessIn(Launch& launch, ReceivedPacket& packet) {
   Outcome outcome;
   const std::string_view digits = std::string_view(packet.data).substr(1);
-  std::from_chars(digits.data(), digits.data() + digits.size(), outcome.pid);
+  const char* const end = digits.data() + digits.size();
+  const char* const blank = std::from_chars(digits.data(), end, outcome.pid).ptr;
+  if (blank != end) std::from_chars(blank + 1, end, outcome.inner);
   if (outcome.pid <= 0 || packet.descriptors.size() != 1) return std::nullopt;
   outcome.pidfd = std::move(packet.descriptors[0]);
   outcome.terminal = std::move(launch.terminal);
@@ -62,9 +64,10 @@ absl::Status OutcomeChannel::SendReady() {
   return SendPacket(socket_.get(), std::string_view(&kReady, 1));
 }
 
-absl::Status OutcomeChannel::SendProcess(pid_t pid, int pidfd) {
+absl::Status OutcomeChannel::SendProcess(pid_t pid, int pidfd, pid_t inner) {
   const int descriptors[] = {pidfd};
-  return SendPacket(socket_.get(), Cat(std::string_view(&kProcess, 1), pid), descriptors);
+  return SendPacket(socket_.get(), Cat(std::string_view(&kProcess, 1), pid, " ", inner),
+                    descriptors);
 }
 
 void OutcomeChannel::AwaitRelease() const {

@@ -19,7 +19,7 @@ class OutcomeChannel {
   absl::Status SendReady();
   // The program runs as another process, a child of the caller's. AwaitRelease returns once the
   // other end watches it, or has gone.
-  absl::Status SendProcess(pid_t pid, int pidfd);
+  absl::Status SendProcess(pid_t pid, int pidfd, pid_t inner);
   void AwaitRelease() const;
   void SendFailure(const absl::Status& status);
   // The socket, which the caller owns from now on.

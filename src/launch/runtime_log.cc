@@ -40,8 +40,10 @@ absl::Status RuntimeFailure(std::string_view message) {
     return message.find(words) != std::string_view::npos;
   };
   // crun: "executable file `x` not found in $PATH"; runc: "exec: \"x\": executable file not found",
-  // "exec: \"/x\": stat /x: no such file or directory".
-  const bool program = says("executable file") || says("exec: ") || says("exec failed");
+  // "exec: \"/x\": stat /x: no such file or directory"; runsc: "failed to load /x: no such file or
+  // directory", "error finding executable \"x\" in PATH [/bin]: no such file or directory".
+  const bool program = says("executable file") || says("exec: ") || says("exec failed") ||
+                       says("failed to load ") || says("finding executable ");
   const bool absent =
       says("not found") || says("No such file or directory") || says("no such file or directory");
   const absl::StatusCode code =

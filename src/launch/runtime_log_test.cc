@@ -26,7 +26,9 @@ TEST(RuntimeLogTest, AMissingProgramIsNotFound) {
        {"executable file `absent` not found in $PATH: No such file or directory",
         "runc run failed: unable to start container process: exec: \"/x\": stat /x: no such file "
         "or "
-        "directory"}) {
+        "directory",
+        "running container: creating process: failed to load /x: no such file or directory",
+        "error finding executable \"x\" in PATH [/bin]: no such file or directory"}) {
     EXPECT_TRUE(absl::IsNotFound(RuntimeFailure(message))) << message;
   }
   EXPECT_TRUE(absl::IsInternal(RuntimeFailure("mount `x` to `y`: No such file or directory")));

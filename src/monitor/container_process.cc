@@ -39,7 +39,8 @@ ContainerProcess::ContainerProcess(const MonitorParts& parts,
       bundle_(request.bundle()),
       cgroup_path_(request.cgroup_path()),
       runtime_{request.launcher(),
-               {request.launcher_args().begin(), request.launcher_args().end()}} {}
+               {request.launcher_args().begin(), request.launcher_args().end()},
+               request.launcher_sandboxed()} {}
 
 ContainerProcess::~ContainerProcess() {
   if (pid_ > 0 && !exited()) parts_.reaper.Forget(pid_);

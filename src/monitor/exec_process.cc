@@ -37,6 +37,8 @@ ExecProcess::ExecProcess(const MonitorParts& parts, const monitor::Exec& request
 
 ExecProcess::~ExecProcess() {
   if (pid_ > 0) parts_.reaper.Forget(pid_);
+  // It sees that the exec has ended.
+  if (killer_.has_value()) parts_.reaper.Forget(killer_->pid);
 }
 
 absl::Status ExecProcess::Start(const monitor::Exec& request, const ContainerProcess& container,
@@ -50,10 +52,12 @@ absl::Status ExecProcess::Start(const monitor::Exec& request, const ContainerPro
                                           expected, " descriptors, but ", descriptors.size(),
                                           " came with it"));
   }
+  bundle_ = container.bundle();
+  runtime_ = container.runtime();
   ExecRequest exec;
   exec.container_id = container_id_;
-  exec.bundle = container.bundle();
-  exec.runtime = container.runtime();
+  exec.bundle = bundle_;
+  exec.runtime = runtime_;
   exec.exec_id = id_;
   exec.container_pidfd = container.pidfd();
   exec.cgroup_path = container.cgroup_path();
@@ -71,14 +75,15 @@ absl::Status ExecProcess::Start(const monitor::Exec& request, const ContainerPro
   }
   ASSIGN_OR_RETURN(Launch launch, parts_.launcher.Exec(exec));
 
-  if (const std::optional<Cgroup> cgroup = container.ItsCgroup()) cgroup_ = cgroup->ForExec(id_);
+  const std::optional<Cgroup> cgroup = container.ItsCgroup();
+  if (cgroup.has_value() && !runtime_.sandboxed) cgroup_ = cgroup->ForExec(id_);
   pid_ = launch.pid;
   pidfd_ = std::move(launch.pidfd);
   Watch();
   pending_.emplace(parts_.loop, std::move(launch),
                    [this](Outcome outcome) { LaunchEnded(std::move(outcome)); });
   const absl::Status status = pending_->Watch();
-  if (!status.ok()) Kill();
+  if (!status.ok()) KillHere();
   return status;
 }
 
@@ -96,6 +101,8 @@ void ExecProcess::LaunchEnded(Outcome outcome) {
     Watch();
     outcome.hold.reset();
   }
+  inner_ = outcome.inner;
+  if (outcome.status.ok() && kill_asked_) Kill();
   // On an error the callback destroys this object: nothing may follow.
   std::exchange(callbacks_.started, nullptr)(outcome.status, std::move(outcome.terminal));
 }
@@ -118,6 +125,37 @@ void ExecProcess::ProcessEnded(pid_t pid, int wait_status) {
 }
 
 void ExecProcess::Kill() {
+  if (runtime_.sandboxed) return KillInSandbox();
+  KillHere();
+}
+
+// The process on the host stays meanwhile: while it waits, the number inside is the exec's own.
+void ExecProcess::KillInSandbox() {
+  // What only starts has no number yet.
+  kill_asked_ = true;
+  if (pending_.has_value() || killer_.has_value()) return;
+  absl::StatusOr<Launch> killer =
+      parts_.launcher.Kill({container_id_, bundle_, id_, runtime_, inner_, pidfd_.get()});
+  if (!killer.ok()) {
+    Report(
+        Cat("kill exec ", id_, " in container ", container_id_, ": ", killer.status().message()));
+    return KillHere();
+  }
+  killer_ = *std::move(killer);
+  parts_.reaper.Watch(killer_->pid, [this](int status) { KillerEnded(status); });
+}
+
+void ExecProcess::KillerEnded(int wait_status) {
+  std::optional<Launch> killer = std::exchange(killer_, std::nullopt);
+  if (wait_status == 0) return;
+  const std::optional<Outcome> outcome = ReadOutcome(*killer);
+  Report(Cat("exec ", id_, " in container ", container_id_,
+             " was given up, what runs of it in the sandbox was not killed: ",
+             outcome.has_value() ? outcome->status.message() : "its killer has ended"));
+  KillHere();
+}
+
+void ExecProcess::KillHere() {
   if (cgroup_.has_value()) {
     if (const absl::Status status = cgroup_->Kill(SIGKILL); !status.ok()) {
       Report(Cat("kill exec ", id_, " in container ", container_id_, ": ", status.message()));

@@ -41,13 +41,17 @@ class ExecProcess {
   // The connection whose end is its end, too; 0: none.
   uint64_t connection() const { return connection_; }
 
-  // Kills its whole tree; the exit comes as usual.
+  // Kills its whole tree, or, where that is in a sandbox, its process group; the exit comes as
+  // usual.
   void Kill();
 
  private:
   void LaunchEnded(Outcome outcome);
   void Watch();
   void ProcessEnded(pid_t pid, int wait_status);
+  void KillInSandbox();
+  void KillerEnded(int wait_status);
+  void KillHere();
 
   const MonitorParts parts_;
   const std::string container_id_;
@@ -58,6 +62,12 @@ class ExecProcess {
   std::optional<PendingLaunch> pending_;
   pid_t pid_ = 0;
   UniqueFd pidfd_;
+  // Of a sandboxed runtime.
+  std::string bundle_;
+  RuntimeProgram runtime_;
+  pid_t inner_ = 0;
+  bool kill_asked_ = false;
+  std::optional<Launch> killer_;
 };
 
 }  // namespace crisp

@@ -117,6 +117,7 @@ class ContainerSetup {
     }
     record_.set_runtime_path(handler_.path);
     record_.mutable_runtime_args()->Assign(handler_.args.begin(), handler_.args.end());
+    record_.set_runtime_sandboxed(handler_.sandboxed);
     return absl::OkStatus();
   }
 
@@ -186,6 +187,8 @@ class ContainerSetup {
     ASSIGN_OR_RETURN(BuiltSpec spec, BuildSpec(pod->config(), record_.config(), image_config_,
                                                FactsOf(*pod), facts, limits, *state_.seccomp));
     if (!handler_.native()) FitToRuntime(spec.config, limits);
+    // A kernel of its own knows nothing of the pod's UTS namespace.
+    if (handler_.sandboxed) spec.config["hostname"] = pod->hostname();
     *record_.mutable_user() = spec.user;
     *record_.mutable_resources() = spec.resources;
     record_.set_stop_signal(spec.stop_signal.cri);

@@ -8,7 +8,7 @@ namespace crisp {
 
 RuntimeHandlers::RuntimeHandlers(std::vector<RuntimeHandler> more, std::string default_name,
                                  const RuntimeFeatures& native)
-    : handlers_({{"crisp", "", {}}, {"native", "", {}}}),
+    : handlers_({{"crisp", "", {}, false}, {"native", "", {}, false}}),
       default_name_(std::move(default_name)),
       features_(native) {
   for (RuntimeHandler& handler : more) {

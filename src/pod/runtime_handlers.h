@@ -14,6 +14,7 @@ struct RuntimeHandler {
   std::string name;
   std::string path;  // of an OCI runtime's program; empty: the native launcher
   std::vector<std::string> args;
+  bool sandboxed = false;  // its containers have a kernel of their own (runsc)
 
   bool native() const { return path.empty(); }
 };

@@ -55,6 +55,7 @@ monitor::StartContainer StartMessage(const PodState& state, const record::Contai
   start.set_cgroup_path(record.cgroup_path());
   start.set_launcher(record.runtime_path());
   *start.mutable_launcher_args() = record.runtime_args();
+  start.set_launcher_sandboxed(record.runtime_sandboxed());
   return start;
 }
 

@@ -20,12 +20,15 @@
 namespace crisp {
 namespace {
 
-// With CRISP_TEST_HANDLER (crun, runc) every container of the suite is run by that program.
+// With CRISP_TEST_HANDLER (crun, runc, runsc) every container of the suite is run by that program.
 std::string Runtimes() {
   const char* handler = std::getenv("CRISP_TEST_HANDLER");
   std::string text = handler == nullptr ? "" : Cat("default_runtime = \"", handler, "\"\n");
   for (const char* path : {"/usr/bin/crun", "/usr/sbin/runc"}) {
     text += Cat("[[runtime]]\nname = \"", BaseName(path), "\"\npath = \"", path, "\"\n");
+  }
+  if (PathExists(CRISP_TEST_RUNSC)) {
+    text += "[[runtime]]\nname = \"runsc\"\nkind = \"runsc\"\npath = \"" CRISP_TEST_RUNSC "\"\n";
   }
   return text;
 }
