@@ -29,9 +29,11 @@ v1::VersionResponse VersionAnswer() {
 }
 
 std::vector<HandlerHealth> HandlersOf(const RuntimeHandlers& handlers) {
-  std::vector<HandlerHealth> all = {{"", handlers.features()}};
+  std::vector<HandlerHealth> all(1);
   for (const RuntimeHandler& handler : handlers.all()) {
-    all.push_back({handler.name, handlers.features()});
+    const RuntimeFeatures features = handlers.FeaturesOf(handler);
+    all.push_back({handler.name, features});
+    if (handler.name == handlers.default_name()) all.front().features = features;
   }
   return all;
 }

@@ -318,5 +318,21 @@ TEST_P(EveryProcessTest, ExecInADeadContainerIsFailedPrecondition) {
   EXPECT_TRUE(absl::IsFailedPrecondition(done.status)) << done.status;
 }
 
+// A sandboxed runtime that gives up leaves nobody behind who would still start the exec.
+TEST_F(LaunchProcessTest, ALateExecIsEnded) {
+  ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+  StartRunning("echo up; sleep 1000");
+  ASSERT_TRUE(MakeFolders(At("bundle/oci")).ok());
+  ASSERT_TRUE(
+      ReplaceFile(At("late"), "#!/bin/sh\nsleep 60 &\necho $! >late.pid\nexit 1\n", 0755).ok());
+  ExecRequest request = ExecOf(ExecProcess({"/bin/true"}), ProcessIo());
+  request.runtime = {At("late"), {}, true};
+  absl::StatusOr<Launch> launch = launcher_->Exec(request);
+  ASSERT_TRUE(launch.ok()) << launch.status();
+  EXPECT_FALSE(Wait(*launch).status.ok());
+  Reap(launch->pid);
+  EXPECT_EQ(Reap(std::stoi(ReadFile(At("bundle/late.pid")).value_or("0"))), 137);
+}
+
 }  // namespace
 }  // namespace crisp

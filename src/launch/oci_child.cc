@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "launch/child_process.h"
 #include "launch/json_list.h"
 #include "launch/kernel_settings.h"
@@ -145,23 +147,57 @@ absl::Status Start(const StartRequest& request, const CgroupTree& tree, OutcomeC
   return status;
 }
 
+absl::Status Kill(const KillRequest& request, int pidfd) {
+  OciCommand command(request.runtime, request.bundle, Cat("kill-", request.exec_id));
+  command.EndWith(pidfd);
+  return command.Run({"kill", "--pgid", Cat(request.inner), request.container_id, "KILL"},
+                     kKillPatience);
+}
+
+void KillChildren() {
+  const absl::StatusOr<std::string> children = ReadFile("/proc/thread-self/children", 1 << 16);
+  if (!children.ok()) return;
+  for (const std::string_view word : SplitWords(*children, ' ')) {
+    pid_t child = 0;
+    std::from_chars(word.data(), word.data() + word.size(), child);
+    if (child > 0) ::kill(child, SIGKILL);
+  }
+}
+
+// A runtime that gives up because the machine is slow leaves the process behind that asks the
+// sandbox for the exec, or has asked already.
+void EndLateExec(const ExecRequest& request, const OciCommand& command) {
+  const absl::StatusOr<RunningProcess> process = ProcessOf(command.File("pid"));
+  const absl::StatusOr<pid_t> inner = NumberIn(command.File("inner"));
+  if (process.ok() && inner.ok()) {
+    (void)Kill({request.container_id, request.bundle, request.exec_id, request.runtime, *inner,
+                process->pidfd.get()},
+               process->pidfd.get());
+  }
+  KillChildren();
+}
+
 absl::Status Exec(const ExecRequest& request, int container_pidfd, const CgroupTree& tree,
                   const Cgroup* exec, OutcomeChannel& outcome) {
   RETURN_IF_ERROR(EnterBundle(request.bundle));
-  ASSIGN_OR_RETURN(const UniqueFd proc, OpenHostProc());
-  ASSIGN_OR_RETURN(const IdMaps maps, IdMapsOf(proc.get(), container_pidfd));
-  if (!maps.empty()) GiveToRoot(Taken(request.io), maps);
+  const bool sandboxed = request.runtime.sandboxed;
+  if (!sandboxed) {  // the ids that a sandbox itself runs with are no container's
+    ASSIGN_OR_RETURN(const UniqueFd proc, OpenHostProc());
+    ASSIGN_OR_RETURN(const IdMaps maps, IdMapsOf(proc.get(), container_pidfd));
+    if (!maps.empty()) GiveToRoot(Taken(request.io), maps);
+  }
   const Cgroup container(tree, request.cgroup_path);
   const bool pure_v2 = tree.version() == CgroupVersion::kV2;
-  const bool sandboxed = request.runtime.sandboxed;
   if (!pure_v2 && !sandboxed) RETURN_IF_ERROR(EnterMountSpaceOfExec(tree, container, exec));
   OciCommand command(request.runtime, request.bundle, Cat("exec-", request.exec_id));
   RETURN_IF_ERROR(ReplaceFile(command.File("json"), request.process_json, 0600));
   std::vector<std::string> words = {"exec", "--process", command.File("json")};
   if (pure_v2 && exec != nullptr) words.insert(words.end(), {"--cgroup", BaseName(exec->path())});
   if (sandboxed) words.insert(words.end(), {"--internal-pid-file", command.File("inner")});
-  return RunAndHandOver(command, std::move(words), request.container_id, request.io.terminal,
-                        kExecPatience, outcome);
+  const absl::Status status = RunAndHandOver(command, std::move(words), request.container_id,
+                                             request.io.terminal, kExecPatience, outcome);
+  if (!status.ok() && sandboxed) EndLateExec(request, command);
+  return status;
 }
 
 // Runtimes do not always name it in what they say.
@@ -175,14 +211,6 @@ std::string ProgramOf(const std::string& process_json) {
 bool HasEnded(int pidfd, int patience_ms = 0) {
   struct pollfd end = {pidfd, POLLIN, 0};
   return pidfd >= 0 && ::poll(&end, 1, patience_ms) == 1;
-}
-
-absl::Status Kill(const KillRequest& request, int pidfd) {
-  RETURN_IF_ERROR(EnterBundle(request.bundle));
-  OciCommand command(request.runtime, request.bundle, Cat("kill-", request.exec_id));
-  command.EndWith(pidfd);
-  return command.Run({"kill", "--pgid", Cat(request.inner), request.container_id, "KILL"},
-                     kKillPatience);
 }
 
 // Tells the failure, or waits until the process is watched; then ends, and the process becomes the
@@ -229,6 +257,7 @@ void RunOciKill(const KillRequest& request, OutcomeChannel outcome) {
   int process = request.pidfd;
   if (status.ok()) status = TakeDescriptors(ProcessIo(), {&channel, &process});
   OutcomeChannel kept{UniqueFd(channel)};
+  if (status.ok()) status = EnterBundle(request.bundle);
   if (status.ok()) status = Kill(request, process);
   // It may be its container's end that the runtime complains of.
   if (status.ok() || HasEnded(process, kEndPatienceMs)) ::_exit(0);

@@ -41,7 +41,14 @@ absl::Status CheckRequest(const v1::RunPodSandboxRequest& request, const Runtime
                                           FromAbsl(handler.status().message())));
   }
   RETURN_IF_ERROR(ValidatePodConfig(request.config()));
-  return UserNamespaceOf(request.config()).empty() ? absl::OkStatus() : limits.user_namespaces;
+  if (UserNamespaceOf(request.config()).empty()) return absl::OkStatus();
+  if (handler->sandboxed) {
+    return absl::FailedPreconditionError(
+        Cat("pod ", metadata.namespace_(), "/", metadata.name(),
+            " asks for a user namespace, which its runtime handler \"", handler->name,
+            "\" cannot give: its containers have a kernel of their own"));
+  }
+  return limits.user_namespaces;
 }
 
 // One RunPodSandbox under way.

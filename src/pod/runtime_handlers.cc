@@ -29,4 +29,10 @@ absl::StatusOr<RuntimeHandler> RuntimeHandlers::Find(std::string_view name) cons
       Cat("there is no runtime handler \"", name, "\"; the configuration knows ", names));
 }
 
+RuntimeFeatures RuntimeHandlers::FeaturesOf(const RuntimeHandler& handler) const {
+  RuntimeFeatures features = features_;
+  if (handler.sandboxed) features.user_namespaces = false;
+  return features;
+}
+
 }  // namespace crisp

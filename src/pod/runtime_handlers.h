@@ -35,7 +35,9 @@ class RuntimeHandlers {
   // "" is the default one. NotFound names those that exist.
   absl::StatusOr<RuntimeHandler> Find(std::string_view name) const;
   // The host's, for every one: an OCI runtime finds its mounts as the native launcher makes them,
-  // and only has to join the pod's user namespace, which all can.
+  // and only has to join the pod's user namespace, which all can whose containers run on the host's
+  // kernel.
+  RuntimeFeatures FeaturesOf(const RuntimeHandler& handler) const;
   const RuntimeFeatures& features() const { return features_; }
   const std::vector<RuntimeHandler>& all() const { return handlers_; }
   const std::string& default_name() const { return default_name_; }

@@ -2,6 +2,7 @@
 // otherwise for them than for those of the host's kernel, and that the rest is the same. NodeTest
 // sees in the end that neither a sandbox nor a gofer is left.
 #include <signal.h>
+#include <sys/mount.h>
 
 #include <thread>
 
@@ -151,6 +152,30 @@ TEST_F(Sandboxes, ContainersOfAPodShareItsNetwork) {
   EXPECT_EQ(Exec(client, ask), "<p>a page</p>");
 }
 
+TEST_F(Sandboxes, VolumesAreSharedAndSealed) {
+  const std::string volume = folder() / "volumes/shared";
+  ASSERT_THAT(MakeFolders(volume + "/below"), IsOk());
+  ASSERT_EQ(mount("none", (volume + "/below").c_str(), "tmpfs", 0, nullptr), 0);
+  const Pod pod = RunSandboxed("volumes");
+  v1::ContainerConfig config = ContainerConfig(
+      "main", Shell("trap 'exit 0' TERM; echo here >/open/file; while :; do sleep 0.1; done"));
+  for (const char* path : {"/open", "/sealed"}) {
+    v1::Mount* mount = config.add_mounts();
+    mount->set_container_path(path);
+    mount->set_host_path(volume);
+    mount->set_readonly(path == std::string_view("/sealed"));
+    mount->set_recursive_read_only(mount->readonly());
+  }
+  const std::string id = Start(pod, config);
+  EXPECT_EQ(Exec(id, "until cat /sealed/file; do sleep 0.1; done 2>/dev/null"), "here");
+  EXPECT_EQ(Must(ReadFile(volume + "/file")), "here\n");
+  EXPECT_EQ(Exec(id, "touch /open/below/new && ls /sealed/below"), "new");
+  EXPECT_THAT(Exec(id, "touch /sealed/x 2>&1 || touch /sealed/below/x 2>&1 || true"),
+              HasSubstr("/sealed/below/x: Read-only file system"));
+  EXPECT_THAT(cri().RemoveContainer(id), IsOk());
+  ASSERT_EQ(umount((volume + "/below").c_str()), 0);
+}
+
 TEST_F(Sandboxes, LimitsAndFiguresAreTheHosts) {
   constexpr int64_t kMiB = 1 << 20;
   const Pod pod = RunSandboxed("limits");
@@ -229,10 +254,22 @@ TEST_F(Sandboxes, StatusTellsWhatTheyCannotDo) {
   for (const v1::RuntimeHandler& handler : status.runtime_handlers()) {
     if (handler.name() != "runsc") continue;
     listed = true;
-    EXPECT_FALSE(handler.features().recursive_read_only_mounts());
+    EXPECT_TRUE(handler.features().recursive_read_only_mounts());
     EXPECT_FALSE(handler.features().user_namespaces());
   }
   EXPECT_TRUE(listed);
+  v1::PodSandboxConfig config = PodConfig("mapped");
+  v1::UserNamespace* user = config.mutable_linux()
+                                ->mutable_security_context()
+                                ->mutable_namespace_options()
+                                ->mutable_userns_options();
+  user->set_mode(v1::POD);
+  for (v1::IDMapping* range : {user->add_uids(), user->add_gids()}) {
+    range->set_host_id(300000);
+    range->set_length(65536);
+  }
+  EXPECT_THAT(cri().RunPod(config, "runsc"),
+              Fails(StatusCode::kFailedPrecondition, "a kernel of their own"));
   EXPECT_THAT(daemon().Log(), Not(HasSubstr("runsc")));
 }
 
