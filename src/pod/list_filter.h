@@ -34,8 +34,9 @@ inline bool HasLabels(const LabelMap& labels, const LabelMap& wanted) {
 // number of a known one is that field, and it costs one copy where the message costs some thirty
 // allocations; so the item is there for who gets the message, not for who made it.
 template <typename Message>
-void AddItem(Message& message, int field, const std::string& bytes) {
-  message.GetReflection()->MutableUnknownFields(&message)->AddLengthDelimited(field, bytes);
+void AddItem(Message& message, int field, std::string bytes) {
+  *message.GetReflection()->MutableUnknownFields(&message)->AddLengthDelimited(field) =
+      std::move(bytes);
 }
 
 // Sends a message as soon as it is big; an empty one never.
