@@ -130,8 +130,9 @@ constexpr Key<RuntimeConfig> kRuntimeKeys[] = {
      "under another name."},
     {"path", &RuntimeConfig::path, "The OCI runtime's program, an absolute path."},
     {"args", &RuntimeConfig::args,
-     "Arguments that come before its verb. Of kind runsc, --network=host is added unless they say "
-     "--network."},
+     "Arguments that come before its verb. Of kind runsc, --network=host and --oci-seccomp are "
+     "added "
+     "unless they say --network and --oci-seccomp."},
 };
 
 // The doc as comment lines of at most 100 columns.

@@ -78,8 +78,11 @@ StreamServerOptions StreamOptionsOf(const Config& config) {
 
 RuntimeHandler HandlerOf(const RuntimeConfig& runtime) {
   RuntimeHandler handler{runtime.name, runtime.path, runtime.args, runtime.kind == "runsc"};
+  if (!handler.sandboxed) return handler;
   // The network stack of its own would take the pod's addresses for the first container alone.
-  if (handler.sandboxed && !runtime.HasFlag("network")) handler.args.push_back("--network=host");
+  if (!runtime.HasFlag("network")) handler.args.push_back("--network=host");
+  // Without it, a profile that the pod asks for would be passed over.
+  if (!runtime.HasFlag("oci-seccomp")) handler.args.push_back("--oci-seccomp");
   return handler;
 }
 
