@@ -4,6 +4,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -332,6 +333,31 @@ TEST_F(LaunchProcessTest, ALateExecIsEnded) {
   EXPECT_FALSE(Wait(*launch).status.ok());
   Reap(launch->pid);
   EXPECT_EQ(Reap(std::stoi(ReadFile(At("bundle/late.pid")).value_or("0"))), 137);
+}
+
+// The runtime's kill is of a group in the sandbox, and stops when there is nothing to kill any
+// more.
+TEST_F(LaunchProcessTest, AKillNamesAGroupAndEndsWithTheExec) {
+  StartRunning("echo up; sleep 1000");
+  ASSERT_TRUE(MakeFolders(At("bundle/oci")).ok());
+  ASSERT_TRUE(ReplaceFile(At("kill"), "#!/bin/sh\necho \"$*\" >said\nexec sleep 60\n", 0755).ok());
+  KillRequest request{id_, At("bundle"), "e1", {At("kill"), {}, true}, 0, running_[0].pidfd.get()};
+  absl::StatusOr<Launch> launch = launcher_->Kill(request);
+  ASSERT_TRUE(launch.ok()) << launch.status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(Wait(*launch).status));
+  EXPECT_NE(Reap(launch->pid), 0);
+  EXPECT_FALSE(PathExists(At("bundle/said")));
+
+  UniqueFd exec(::eventfd(0, EFD_CLOEXEC));  // as a pidfd of what runs
+  request.inner = 7;
+  request.pidfd = exec.get();
+  launch = launcher_->Kill(request);
+  ASSERT_TRUE(launch.ok()) << launch.status();
+  while (ReadFile(At("bundle/said")).value_or("").empty()) ::usleep(10000);
+  ASSERT_EQ(::eventfd_write(exec.get(), 1), 0);
+  EXPECT_EQ(Reap(launch->pid), 0);
+  EXPECT_THAT(ReadFile(At("bundle/said")).value_or(""),
+              HasSubstr(Cat("kill --pgid 7 ", id_, " KILL")));
 }
 
 }  // namespace

@@ -148,6 +148,10 @@ absl::Status Start(const StartRequest& request, const CgroupTree& tree, OutcomeC
 }
 
 absl::Status Kill(const KillRequest& request, int pidfd) {
+  // With 0 the runtime would kill the container, whose own group is 1.
+  if (request.inner <= 1) {
+    return absl::FailedPreconditionError("the runtime told no process of it in the sandbox");
+  }
   OciCommand command(request.runtime, request.bundle, Cat("kill-", request.exec_id));
   command.EndWith(pidfd);
   return command.Run({"kill", "--pgid", Cat(request.inner), request.container_id, "KILL"},
