@@ -139,7 +139,8 @@ absl::StatusOr<Json> BuildProcess(const v1::ContainerConfig& container, const Im
 }
 
 absl::StatusOr<Json> BuildExecProcess(const Json& config_process,
-                                      const std::vector<std::string>& cmd, bool tty) {
+                                      const std::vector<std::string>& cmd,
+                                      const std::optional<TerminalSize>& terminal) {
   if (cmd.empty() || cmd[0].empty()) return absl::InvalidArgumentError("cmd is empty");
   for (const std::string& arg : cmd) {
     if (HasNul(arg)) return absl::InvalidArgumentError("cmd: an argument holds a NUL byte");
@@ -149,10 +150,13 @@ absl::StatusOr<Json> BuildExecProcess(const Json& config_process,
   }
   Json process = config_process;
   process["args"] = cmd;
-  process["terminal"] = tty;
+  process["terminal"] = terminal.has_value();
   process.erase("consoleSize");
+  if (terminal && terminal->columns > 0) {
+    process["consoleSize"] = {{"width", terminal->columns}, {"height", terminal->rows}};
+  }
   Json& environment = process["env"];
-  if (tty && environment.is_array() &&
+  if (terminal && environment.is_array() &&
       std::none_of(environment.begin(), environment.end(), [](const Json& variable) {
         return variable.is_string() && variable.get_ref<const std::string&>().starts_with("TERM=");
       })) {

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "api/cri.pb.h"
 #include "base/json.h"
+#include "kernel/terminal.h"
 #include "kernel/user_namespace.h"
 #include "oci/daemon_limits.h"
 #include "oci/image_config.h"
@@ -73,10 +74,11 @@ absl::StatusOr<BuiltSpec> BuildSpec(const runtime::v1::PodSandboxConfig& pod,
                                     const ContainerFacts& facts, const DaemonLimits& limits,
                                     SeccompCache& seccomp);
 
-// The OCI process object of an exec: config_process (config.json's "process") with another command.
-// InvalidArgument if cmd is empty.
+// The OCI process object of an exec: config_process (config.json's "process") with another command,
+// and a terminal of this size (zeros: not known yet) or none. InvalidArgument if cmd is empty.
 absl::StatusOr<Json> BuildExecProcess(const Json& config_process,
-                                      const std::vector<std::string>& cmd, bool tty);
+                                      const std::vector<std::string>& cmd,
+                                      const std::optional<TerminalSize>& terminal);
 
 // OCI linux.resources (without devices) from CRI's; also for UpdateContainerResources. A zero field
 // is left out.

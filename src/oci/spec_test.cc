@@ -254,17 +254,19 @@ TEST_F(SpecTest, ImageVolumes) {
 
 TEST_F(SpecTest, ExecProcess) {
   const Json process = Config()["process"];
-  const auto exec = BuildExecProcess(process, {"ls", "-l"}, true);
+  const auto exec = BuildExecProcess(process, {"ls", "-l"}, TerminalSize{100, 40});
   ASSERT_TRUE(exec.ok());
   EXPECT_EQ((*exec)["args"], Json({"ls", "-l"}));
   EXPECT_EQ((*exec)["terminal"], true);
+  EXPECT_EQ((*exec)["consoleSize"]["width"], 100);
   EXPECT_THAT((*exec)["env"], Contains("TERM=xterm"));
   EXPECT_EQ((*exec)["capabilities"], process["capabilities"]);
-  EXPECT_THAT((*BuildExecProcess(process, {"ls"}, false))["env"], Not(Contains("TERM=xterm")));
-  EXPECT_EQ(BuildExecProcess(process, {}, false).status().code(),
+  EXPECT_THAT((*BuildExecProcess(process, {"ls"}, std::nullopt))["env"],
+              Not(Contains("TERM=xterm")));
+  EXPECT_EQ(BuildExecProcess(process, {}, std::nullopt).status().code(),
             absl::StatusCode::kInvalidArgument);
-  EXPECT_FALSE(BuildExecProcess(process, {""}, false).ok());
-  EXPECT_FALSE(BuildExecProcess(Json(), {"ls"}, false).ok());
+  EXPECT_FALSE(BuildExecProcess(process, {""}, std::nullopt).ok());
+  EXPECT_FALSE(BuildExecProcess(Json(), {"ls"}, std::nullopt).ok());
 }
 
 TEST(CgroupPathOfContainer, Forms) {

@@ -115,7 +115,8 @@ class SyncExec {
 }  // namespace
 
 absl::StatusOr<std::string> PodState::ExecProcess(const ContainerPointer& container,
-                                                  const std::vector<std::string>& cmd, bool tty) {
+                                                  const std::vector<std::string>& cmd,
+                                                  const std::optional<TerminalSize>& terminal) {
   std::string text = container->process_json();
   if (text.empty()) {
     const std::string path = Cat(paths.Bundle(container->pod->id, container->id), "/config.json");
@@ -127,7 +128,7 @@ absl::StatusOr<std::string> PodState::ExecProcess(const ContainerPointer& contai
     container->set_process_json(text);
   }
   ASSIGN_OR_RETURN(const Json process, ParseJson(text, "process"));
-  ASSIGN_OR_RETURN(const Json exec, BuildExecProcess(process, cmd, tty));
+  ASSIGN_OR_RETURN(const Json exec, BuildExecProcess(process, cmd, terminal));
   return JsonText(exec);
 }
 
@@ -143,7 +144,7 @@ absl::StatusOr<v1::ExecSyncResponse> PodRuntime::ExecSync(const v1::ExecSyncRequ
                    state.FindRunning(container->id, "nothing can be executed in it"));
   ASSIGN_OR_RETURN(
       const std::string process,
-      state.ExecProcess(container, {request.cmd().begin(), request.cmd().end()}, /*tty=*/false));
+      state.ExecProcess(container, {request.cmd().begin(), request.cmd().end()}, std::nullopt));
   auto exec = std::make_unique<SyncExec>(running);
   RETURN_IF_ERROR(exec->Start(process, call));
   // The clock starts now that the process runs, whatever its start took.

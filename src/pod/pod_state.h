@@ -15,6 +15,7 @@
 #include "image/image_store.h"
 #include "kernel/cgroup.h"
 #include "kernel/cgroup_tree.h"
+#include "kernel/terminal.h"
 #include "network/network_choice.h"
 #include "oci/daemon_limits.h"
 #include "oci/seccomp_cache.h"
@@ -184,9 +185,10 @@ struct PodState : public MonitorEvents {
   void SweepCheckpoints();
 
   // --- exec_sync.cc ---
-  // The OCI process object, as JSON text, of an exec in the container.
+  // The OCI process object, as JSON text, of an exec in the container: see BuildExecProcess.
   absl::StatusOr<std::string> ExecProcess(const ContainerPointer& container,
-                                          const std::vector<std::string>& cmd, bool tty);
+                                          const std::vector<std::string>& cmd,
+                                          const std::optional<TerminalSize>& terminal);
 
   // --- monitor_events.cc ---
   void ContainerStarted(const std::string& pod_id, const monitor::ContainerStarted& event) override;

@@ -49,8 +49,10 @@ absl::StatusOr<std::unique_ptr<RemoteCommand>> PodStreams::StartExec(const Comma
                                                                      const Call& call) {
   ASSIGN_OR_RETURN(const RunningContainer running,
                    state_.FindRunning(request.container_id, "nothing can be executed in it"));
+  std::optional<TerminalSize> terminal;
+  if (request.tty) terminal = {request.size.width, request.size.height};
   ASSIGN_OR_RETURN(const std::string process,
-                   state_.ExecProcess(running.container, request.cmd, request.tty));
+                   state_.ExecProcess(running.container, request.cmd, terminal));
   auto command = std::make_unique<ExecCommand>(
       std::make_unique<ContainerExec>(running.container, running.monitor));
   RETURN_IF_ERROR(command->Start(process, request, call));

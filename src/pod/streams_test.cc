@@ -73,13 +73,14 @@ class StreamsTest : public PodTest {
     pod_ = RunPod("web");
   }
   std::unique_ptr<RemoteCommand> StartExec(const std::string& id, const std::string& script,
-                                           bool tty = false) {
+                                           bool tty = false, stream::TerminalSize size = {}) {
     auto command = runtime_->streams().StartExec({.container_id = id,
                                                   .cmd = {"sh", "-c", script},
                                                   .tty = tty,
                                                   .in = true,
                                                   .out = true,
-                                                  .err = !tty},
+                                                  .err = !tty,
+                                                  .size = size},
                                                  Call());
     EXPECT_TRUE(command.ok()) << command.status();
     return command.ok() ? *std::move(command) : nullptr;
@@ -135,6 +136,13 @@ TEST_F(StreamsTest, AnExecWithATerminal) {
   EXPECT_EQ(Read(streams.terminal), "go\r\n43 132\r\n");
   ASSERT_TRUE(Readable(command->ended()));
   EXPECT_EQ(*command->ExitCode(), 6);
+}
+
+TEST_F(StreamsTest, ATerminalOfAKnownSizeHasItFromTheStart) {
+  const std::string id = Running(pod_, "main", {"sleep", "1000"});
+  const auto command = StartExec(id, "stty size", true, {100, 40});
+  ASSERT_NE(command, nullptr);
+  EXPECT_EQ(Read(command->TakeStreams().terminal), "40 100\r\n");
 }
 
 TEST_F(StreamsTest, AnExecGoesOnWithoutItsClient) {

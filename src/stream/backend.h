@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "base/call.h"
 #include "base/unique_fd.h"
+#include "stream/terminal_size.h"
 
 namespace crisp {
 
@@ -24,6 +25,7 @@ struct CommandRequest {
   bool in = false;
   bool out = false;
   bool err = false;
+  stream::TerminalSize size;  // of an exec's terminal from its start; zeros: not known yet
 };
 
 // Our ends of a command's streams; the session owns them and makes them non-blocking. What the

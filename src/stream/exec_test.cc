@@ -80,6 +80,22 @@ TEST_F(ExecTest, ATerminalIsResizedAndTakesInput) {
   EXPECT_EQ(Json::parse(client.ReadAll(error))["details"]["causes"][0]["message"], "3");
 }
 
+// A client sends it when it knows that the streams are there, but a program may ask at once.
+TEST_F(ExecTest, ATerminalHasItsSizeFromTheStart) {
+  SpdyClient client(Exec("stty size", true, true), kCommandProtocols);
+  for (const char* type : {"error", "stdin"}) client.OpenType(type);
+  const uint32_t out = client.OpenType("stdout"), resize = client.OpenType("resize");
+  ASSERT_TRUE(client.ReadOnce());
+  client.Write(resize, R"({"Width":80,"Height":24})");
+  EXPECT_EQ(client.ReadAll(out), "24 80\r\n");
+}
+
+TEST_F(ExecTest, ATerminalWhoseSizeNeverComesHasNone) {
+  SpdyClient client(Exec("stty size", true, true), kCommandProtocols);
+  for (const char* type : {"error", "stdin", "resize"}) client.OpenType(type);
+  EXPECT_EQ(client.ReadAll(client.OpenType("stdout")), "0 0\r\n");
+}
+
 TEST_F(ExecTest, NonsenseForASizeEndsTheSession) {
   SpdyClient client(Exec("cat", true, true), kCommandProtocols);
   for (const char* type : {"error", "stdin", "stdout"}) client.OpenType(type);

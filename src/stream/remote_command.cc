@@ -12,6 +12,10 @@ namespace {
 // A terminal's last output may still be on its way through the kernel when its process has ended.
 constexpr absl::Duration kTerminalGrace = absl::Milliseconds(100);
 
+// Clients send a terminal's size once they know that its stream is there, and programs ask for it
+// as soon as they run. A client without a terminal of its own sends none.
+constexpr absl::Duration kSizePatience = absl::Milliseconds(100);
+
 }  // namespace
 
 RemoteCommandUser::RemoteCommandUser(ServerContext& context, std::shared_ptr<Session> session,
@@ -29,7 +33,7 @@ void RemoteCommandUser::Await() {
 
 void RemoteCommandUser::Begin(CommandChannels channels) {
   channels_ = std::move(channels);
-  StartCommand();
+  Prepare();
 }
 
 bool RemoteCommandUser::OnStream(std::shared_ptr<ClientStream> stream, const SpdyHeaders& headers) {
@@ -44,7 +48,7 @@ bool RemoteCommandUser::OnStream(std::shared_ptr<ClientStream> stream, const Spd
   if (begun_ || place == nullptr || *place != nullptr) return false;
   *place = std::move(stream);
   const auto self = shared_from_this();
-  if (Complete()) StartCommand();
+  if (Complete()) Prepare();
   return true;
 }
 
@@ -55,11 +59,31 @@ bool RemoteCommandUser::Complete() const {
          (!request.err || channels_.err) && (!resizes || channels_.resize);
 }
 
-void RemoteCommandUser::StartCommand() {
+void RemoteCommandUser::Prepare() {
   begun_ = true;
-  alarm_.Cancel();
-  // The end of the client's error stream means nothing; its resizes wait until there is a command.
+  // The end of the client's error stream means nothing.
   channels_.error->Receive(nullptr, nullptr, nullptr);
+  const auto resize = channels_.resize;
+  awaits_size_ = resize != nullptr && !job_.attach;
+  if (awaits_size_) {
+    alarm_.Set(kSizePatience, [weak = weak_from_this()] {
+      const auto self = weak.lock();
+      if (self != nullptr && self->awaits_size_) self->StartCommand();
+    });
+  }
+  const bool now = !awaits_size_;
+  // Held here: a size that is nonsense ends the session while the stream hands it over.
+  if (resize != nullptr) {
+    resize->Receive([this](std::string_view data) { OnResizeData(data); }, nullptr, nullptr);
+  }
+  if (now) StartCommand();
+}
+
+void RemoteCommandUser::StartCommand() {
+  awaits_size_ = false;
+  alarm_.Cancel();
+  if (session_ == nullptr) return;
+  if (!job_.attach) job_.request.size = std::exchange(wanted_size_, {}).value_or(TerminalSize());
   Workers::Task task = [&context = context_, job = job_, gone = gone_,
                         self = shared_from_this()]() mutable {
     const Call call = BackendCall(context, gone);
@@ -80,11 +104,8 @@ void RemoteCommandUser::OnStarted(Started command) {
   if (session_ == nullptr) return LetGo();
   if (command_ == nullptr) return Finish(command.status());
   ConnectStreams(command_->TakeStreams());
-  // Held here: a size that is nonsense ends the session while the stream hands it over.
-  if (const auto resize = channels_.resize; resize != nullptr) {
-    resize->Receive([this](std::string_view data) { OnResizeData(data); }, nullptr, nullptr);
-  }
   if (session_ == nullptr) return;
+  Resize();
   const int ended = ::fcntl(command_->ended(), F_DUPFD_CLOEXEC, 0);
   if (ended < 0) return Finish(ErrnoStatus("watch the command's end"));
   ended_ = std::make_unique<FdWatch>(context_.loop, UniqueFd(ended));
@@ -140,7 +161,7 @@ void RemoteCommandUser::OnResizeData(std::string_view data) {
   }
   if (!size->has_value()) return;
   wanted_size_ = **size;
-  Resize();
+  awaits_size_ ? StartCommand() : Resize();
 }
 
 void RemoteCommandUser::Resize() {
@@ -216,6 +237,7 @@ void RemoteCommandUser::OnClosed(const absl::Status& why) {
 
 void RemoteCommandUser::LetGo() {
   *gone_ = true;
+  awaits_size_ = false;
   alarm_.Cancel();
   if (ended_ != nullptr) ended_->Close();
   if (out_ != nullptr) out_->Close();

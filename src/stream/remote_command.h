@@ -1,7 +1,7 @@
 // RemoteCommandUser: a client's exec or attach. Waits for the client's streams (SPDY) or takes the
-// channels (WebSocket), starts the command, copies in all directions, passes resizes on, and tells
-// the end: first the rest of the output, then its end, then the outcome, then the session's close.
-// Loop's thread; the backend is asked on workers.
+// channels (WebSocket), and a moment for a terminal's size, starts the command, copies in all
+// directions, passes resizes on, and tells the end: first the rest of the output, then its end,
+// then the outcome, then the session's close. Loop's thread; the backend is asked on workers.
 #pragma once
 
 #include <atomic>
@@ -44,6 +44,7 @@ class RemoteCommandUser final : public SessionUser,
   using Started = absl::StatusOr<std::unique_ptr<RemoteCommand>>;
 
   bool Complete() const;
+  void Prepare();
   void StartCommand();
   void OnStarted(Started command);
   void ConnectStreams(CommandStreams streams);
@@ -58,11 +59,12 @@ class RemoteCommandUser final : public SessionUser,
 
   ServerContext& context_;
   std::shared_ptr<Session> session_;  // null after the end
-  const CommandJob job_;
+  CommandJob job_;
   const std::shared_ptr<std::atomic<bool>> gone_ = std::make_shared<std::atomic<bool>>(false);
   CommandChannels channels_;
   Alarm alarm_;
-  bool begun_ = false;
+  bool begun_ = false;  // all streams are there
+  bool awaits_size_ = false;
   bool terminal_ = false;
 
   std::shared_ptr<RemoteCommand> command_;

@@ -55,7 +55,8 @@ class TestBackend::Process final : public RemoteCommand {
       if (!request.in) streams_.in.reset();
     }
     int terminal = -1;
-    const pid_t child = request.tty ? ::forkpty(&terminal, nullptr, nullptr, nullptr) : ::fork();
+    const struct winsize size = {request.size.height, request.size.width, 0, 0};
+    const pid_t child = request.tty ? ::forkpty(&terminal, nullptr, nullptr, &size) : ::fork();
     if (child == 0) {
       if (!request.tty) {
         ::dup2(in.get(), 0);
@@ -136,6 +137,8 @@ absl::StatusOr<std::unique_ptr<RemoteCommand>> TestBackend::StartExec(const Comm
   }
   auto process = std::make_unique<Process>(*this);
   RETURN_IF_ERROR(process->Start(request));
+  if (request.size.width > 0)
+    RETURN_IF_ERROR(process->Resize(request.size.width, request.size.height));
   return process;
 }
 
