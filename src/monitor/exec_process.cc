@@ -1,5 +1,7 @@
 #include "monitor/exec_process.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 
@@ -14,6 +16,7 @@ namespace crisp {
 namespace {
 
 constexpr size_t kMaxProcessBytes = 4 << 20;
+constexpr int kRuntimeFailed = 128;  // the exit code of a runtime that cannot go on
 
 // The OCI process object from the memory file that the daemon sent.
 absl::StatusOr<std::string> ReadProcess(int fd) {
@@ -54,6 +57,10 @@ absl::Status ExecProcess::Start(const monitor::Exec& request, const ContainerPro
   }
   bundle_ = container.bundle();
   runtime_ = container.runtime();
+  if (runtime_.sandboxed) {
+    sandbox_.reset(fcntl(container.pidfd(), F_DUPFD_CLOEXEC, 0));
+    if (!sandbox_.valid()) return ErrnoStatus("keeping the pidfd of a sandbox");
+  }
   ExecRequest exec;
   exec.container_id = container_id_;
   exec.bundle = bundle_;
@@ -121,7 +128,15 @@ void ExecProcess::ProcessEnded(pid_t pid, int wait_status) {
   }
   parts_.reaper.Forget(pid_);
   pid_ = 0;
-  std::exchange(callbacks_.exited, nullptr)(ExitCodeOf(wait_status));
+  const int exit_code = ExitCodeOf(wait_status);
+  std::exchange(callbacks_.exited, nullptr)(LostItsSandbox(exit_code) ? 128 + SIGKILL : exit_code);
+}
+
+// What waits here for an exec fails when the sandbox ends, and all in it was killed.
+bool ExecProcess::LostItsSandbox(int exit_code) const {
+  if (!sandbox_.valid() || exit_code != kRuntimeFailed) return false;
+  struct pollfd end = {sandbox_.get(), POLLIN, 0};
+  return poll(&end, 1, 0) == 1;
 }
 
 void ExecProcess::Kill() {

@@ -49,6 +49,7 @@ class ExecProcess {
   void LaunchEnded(Outcome outcome);
   void Watch();
   void ProcessEnded(pid_t pid, int wait_status);
+  bool LostItsSandbox(int exit_code) const;
   void KillInSandbox();
   void KillerEnded(int wait_status);
   void KillHere();
@@ -65,6 +66,7 @@ class ExecProcess {
   // Of a sandboxed runtime.
   std::string bundle_;
   RuntimeProgram runtime_;
+  UniqueFd sandbox_;  // pidfd
   pid_t inner_ = 0;
   bool kill_asked_ = false;
   std::optional<Launch> killer_;

@@ -221,6 +221,14 @@ TEST_F(Sandboxes, OutliveTheDaemon) {
   EXPECT_EQ(LogText(LogPath(pod, "ends")), "last\n");
 }
 
+TEST_F(Sandboxes, ExecsEndWithTheirSandbox) {
+  const std::string id = StartIdle(RunSandboxed("ends"));
+  CrispSession exec(daemon().endpoint(), {"exec", "idle", "sleep", "7663"});
+  EXPECT_TRUE(Runs(id, "sleep 7663"));
+  EXPECT_THAT(cri().StopContainer(id, 0), IsOk());
+  EXPECT_EQ(exec.Wait(), 137);
+}
+
 TEST_F(Sandboxes, EndWithTheirMonitor) {
   const Pod pod = RunSandboxed("monitor");
   const std::string id = StartIdle(pod);
