@@ -17,6 +17,8 @@ namespace {
 
 constexpr size_t kMaxProcessBytes = 4 << 20;
 constexpr int kRuntimeFailed = 128;  // the exit code of a runtime that cannot go on
+constexpr absl::Duration kLookAgain = absl::Milliseconds(5);
+constexpr int kLooks = 40;
 
 // The OCI process object from the memory file that the daemon sent.
 absl::StatusOr<std::string> ReadProcess(int fd) {
@@ -39,6 +41,7 @@ ExecProcess::ExecProcess(const MonitorParts& parts, const monitor::Exec& request
       connection_(request.end_with_connection() ? connection : 0) {}
 
 ExecProcess::~ExecProcess() {
+  if (verdict_ != 0) parts_.loop.CancelTimer(verdict_);
   if (pid_ > 0) parts_.reaper.Forget(pid_);
   // It sees that the exec has ended.
   if (killer_.has_value()) parts_.reaper.Forget(killer_->pid);
@@ -129,12 +132,22 @@ void ExecProcess::ProcessEnded(pid_t pid, int wait_status) {
   parts_.reaper.Forget(pid_);
   pid_ = 0;
   const int exit_code = ExitCodeOf(wait_status);
-  std::exchange(callbacks_.exited, nullptr)(LostItsSandbox(exit_code) ? 128 + SIGKILL : exit_code);
+  if (!sandbox_.valid() || exit_code != kRuntimeFailed) return TellExit(exit_code);
+  JudgeFailure(kLooks);
 }
 
-// What waits here for an exec fails when the sandbox ends, and all in it was killed.
-bool ExecProcess::LostItsSandbox(int exit_code) const {
-  if (!sandbox_.valid() || exit_code != kRuntimeFailed) return false;
+// What waits here for an exec fails when the sandbox ends, whose own end shows a moment later.
+void ExecProcess::JudgeFailure(int looks) {
+  verdict_ = 0;
+  if (LostItsSandbox()) return TellExit(128 + SIGKILL);
+  if (looks == 0) return TellExit(kRuntimeFailed);
+  verdict_ = parts_.loop.After(kLookAgain, [this, looks] { JudgeFailure(looks - 1); });
+}
+
+// Destroys this object.
+void ExecProcess::TellExit(int exit_code) { std::exchange(callbacks_.exited, nullptr)(exit_code); }
+
+bool ExecProcess::LostItsSandbox() const {
   struct pollfd end = {sandbox_.get(), POLLIN, 0};
   return poll(&end, 1, 0) == 1;
 }
@@ -148,7 +161,7 @@ void ExecProcess::Kill() {
 void ExecProcess::KillInSandbox() {
   // What only starts has no number yet.
   kill_asked_ = true;
-  if (pending_.has_value() || killer_.has_value()) return;
+  if (pending_.has_value() || killer_.has_value() || pid_ == 0) return;
   absl::StatusOr<Launch> killer =
       parts_.launcher.Kill({container_id_, bundle_, id_, runtime_, inner_, pidfd_.get()});
   if (!killer.ok()) {

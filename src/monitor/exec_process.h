@@ -49,7 +49,9 @@ class ExecProcess {
   void LaunchEnded(Outcome outcome);
   void Watch();
   void ProcessEnded(pid_t pid, int wait_status);
-  bool LostItsSandbox(int exit_code) const;
+  void JudgeFailure(int looks);
+  void TellExit(int exit_code);
+  bool LostItsSandbox() const;
   void KillInSandbox();
   void KillerEnded(int wait_status);
   void KillHere();
@@ -67,6 +69,7 @@ class ExecProcess {
   std::string bundle_;
   RuntimeProgram runtime_;
   UniqueFd sandbox_;  // pidfd
+  EventLoop::TimerId verdict_ = 0;
   pid_t inner_ = 0;
   bool kill_asked_ = false;
   std::optional<Launch> killer_;
