@@ -56,6 +56,10 @@ absl::StatusOr<std::unique_ptr<RemoteCommand>> PodStreams::StartExec(const Comma
   auto command = std::make_unique<ExecCommand>(
       std::make_unique<ContainerExec>(running.container, running.monitor));
   RETURN_IF_ERROR(command->Start(process, request, call));
+  // Not every runtime (runsc) heeds the process's consoleSize.
+  if (terminal && terminal->columns > 0) {
+    RETURN_IF_ERROR(command->Resize(terminal->columns, terminal->rows));
+  }
   return command;
 }
 

@@ -73,7 +73,9 @@ TEST_F(Sandboxes, LiveTheSameLifeOnAKernelOfTheirOwn) {
   EXPECT_EQ(WaitExited(id).exit_code(), 5);
   EXPECT_EQ(LogText(LogPath(pod, "main")), "up\nbye\n");
 
-  const std::string deaf = Start(pod, "deaf", Shell("trap '' TERM; while :; do sleep 0.1; done"));
+  const std::string deaf =
+      Start(pod, "deaf", Shell("trap '' TERM; touch /deaf; while :; do sleep 0.1; done"));
+  Exec(deaf, "until [ -e /deaf ]; do sleep 0.1; done");
   EXPECT_THAT(cri().StopContainer(deaf, 1), IsOk());
   EXPECT_EQ(WaitExited(deaf).exit_code(), 137);
 
