@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "bench/process_usage.h"
+#include "kernel/mount.h"
 #include "test/integration/test_registry.h"
 
 namespace crisp {
@@ -61,6 +62,8 @@ TestDaemon::TestDaemon(const TestFolder& folder, const std::string& extra_config
 
 TestDaemon::~TestDaemon() {
   if (running()) Kill();
+  // Bound to itself by the daemon, which leaves it to the next one; the folder could not go.
+  (void)Unmount(netns_dir());
   // Of a sanitizer build: daemon and monitors write their reports there.
   const std::string log = Log();
   for (const std::string_view mark : {"Sanitizer", "runtime error:"}) {
