@@ -39,18 +39,22 @@ std::vector<Columns> Rows(sqlite3* database, const char* sql) {
   return rows;
 }
 
-// Names, kinds, owners, modes and sizes of everything below the folder, and the files' content.
+// Names, kinds, owners and modes of everything below the folder, and the files' content, which is
+// read once of a file with many names, as busybox is.
 std::string TreeDigest(const std::string& folder) {
   std::vector<std::string> entries;
+  std::map<ino_t, std::string> contents;
   std::error_code error;
   for (auto it = std::filesystem::recursive_directory_iterator(folder, error);
        !error && it != std::filesystem::recursive_directory_iterator(); it.increment(error)) {
     struct stat info;
     if (lstat(it->path().c_str(), &info) != 0) continue;
-    const std::string content =
-        S_ISREG(info.st_mode) ? ReadFile(it->path(), size_t{1} << 30).value_or("?") : "";
+    std::string& content = contents[info.st_ino];
+    if (content.empty() && S_ISREG(info.st_mode)) {
+      content = Sha256Digest(ReadFile(it->path(), size_t{1} << 30).value_or("?"));
+    }
     entries.push_back(Cat(it->path().string().substr(folder.size()), " ", info.st_mode, " ",
-                          info.st_uid, ":", info.st_gid, " ", Sha256Digest(content)));
+                          info.st_uid, ":", info.st_gid, " ", content));
   }
   std::sort(entries.begin(), entries.end());
   std::string all;
