@@ -147,13 +147,13 @@ absl::Status Start(const StartRequest& request, const CgroupTree& tree, OutcomeC
   return status;
 }
 
-absl::Status Kill(const KillRequest& request, int pidfd) {
+absl::Status Kill(const KillRequest& request) {
   // With 0 the runtime would kill the container, whose own group is 1.
   if (request.inner <= 1) {
     return absl::FailedPreconditionError("the runtime told no process of it in the sandbox");
   }
   OciCommand command(request.runtime, request.bundle, Cat("kill-", request.exec_id));
-  command.EndWith(pidfd);
+  command.EndWith(request.pidfd);
   return command.Run({"kill", "--pgid", Cat(request.inner), request.container_id, "KILL"},
                      kKillPatience);
 }
@@ -175,8 +175,7 @@ void EndLateExec(const ExecRequest& request, const OciCommand& command) {
   const absl::StatusOr<pid_t> inner = NumberIn(command.File("inner"));
   if (process.ok() && inner.ok()) {
     (void)Kill({request.container_id, request.bundle, request.exec_id, request.runtime, *inner,
-                process->pidfd.get()},
-               process->pidfd.get());
+                process->pidfd.get()});
   }
   KillChildren();
 }
@@ -255,16 +254,15 @@ void RunOciExec(const ExecRequest& request, const CgroupTree& tree, const Cgroup
   End(kept, status, request.container_id);
 }
 
-void RunOciKill(const KillRequest& request, OutcomeChannel outcome) {
+void RunOciKill(KillRequest request, OutcomeChannel outcome) {
   absl::Status status = CleanChild();
   int channel = outcome.Release();
-  int process = request.pidfd;
-  if (status.ok()) status = TakeDescriptors(ProcessIo(), {&channel, &process});
+  if (status.ok()) status = TakeDescriptors(ProcessIo(), {&channel, &request.pidfd});
   OutcomeChannel kept{UniqueFd(channel)};
   if (status.ok()) status = EnterBundle(request.bundle);
-  if (status.ok()) status = Kill(request, process);
+  if (status.ok()) status = Kill(request);
   // It may be its container's end that the runtime complains of.
-  if (status.ok() || HasEnded(process, kEndPatienceMs)) ::_exit(0);
+  if (status.ok() || HasEnded(request.pidfd, kEndPatienceMs)) ::_exit(0);
   kept.SendFailure(status);
   ::_exit(kExitSetupFailed);
 }

@@ -16,6 +16,6 @@ namespace crisp {
 [[noreturn]] void RunOciExec(const ExecRequest& request, const CgroupTree& tree, const Cgroup* exec,
                              OutcomeChannel outcome);
 // As Launcher::Kill says.
-[[noreturn]] void RunOciKill(const KillRequest& request, OutcomeChannel outcome);
+[[noreturn]] void RunOciKill(KillRequest request, OutcomeChannel outcome);
 
 }  // namespace crisp

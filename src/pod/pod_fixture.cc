@@ -196,23 +196,29 @@ std::string PodTest::RunPod(const v1::RunPodSandboxRequest& wanted) {
   return response.ok() ? response->pod_sandbox_id() : "";
 }
 
+namespace {
+
+template <typename Answer>
+Answer AsReceived(const absl::StatusOr<Answer>& answer) {
+  EXPECT_TRUE(answer.ok()) << answer.status();
+  Answer got;
+  EXPECT_TRUE(answer.ok() && got.ParseFromString(answer->SerializeAsString()));
+  return got;
+}
+
+}  // namespace
+
 std::vector<v1::PodSandbox> PodTest::Pods(const v1::PodSandboxFilter& filter) {
   v1::ListPodSandboxRequest request;
   *request.mutable_filter() = filter;
-  const auto answer = runtime_->ListPodSandbox(request, Call{});
-  EXPECT_TRUE(answer.ok()) << answer.status();
-  v1::ListPodSandboxResponse got;
-  EXPECT_TRUE(answer.ok() && got.ParseFromString(answer->SerializeAsString()));
+  const auto got = AsReceived(runtime_->ListPodSandbox(request, Call{}));
   return {got.items().begin(), got.items().end()};
 }
 
 std::vector<v1::Container> PodTest::Containers(const v1::ContainerFilter& filter) {
   v1::ListContainersRequest request;
   *request.mutable_filter() = filter;
-  const auto answer = runtime_->ListContainers(request, Call{});
-  EXPECT_TRUE(answer.ok()) << answer.status();
-  v1::ListContainersResponse got;
-  EXPECT_TRUE(answer.ok() && got.ParseFromString(answer->SerializeAsString()));
+  const auto got = AsReceived(runtime_->ListContainers(request, Call{}));
   return {got.containers().begin(), got.containers().end()};
 }
 

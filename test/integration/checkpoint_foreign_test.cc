@@ -157,9 +157,7 @@ TEST_F(CheckpointForeign, OneOfContainerd) {
 // CRIU's images, too, are another's: runc knows mounts, masked paths, cgroups and namespaces by its
 // own names and makes some that crisp does not.
 TEST_F(CheckpointForeign, ImagesThatRuncMade) {
-  Pod pod;
-  pod.config = PodConfig("runc");
-  pod.id = Must(cri().RunPod(pod.config, "runc"));
+  const Pod pod = RunPod(PodConfig("runc"), "runc");
   v1::ContainerConfig config = Counter("counter");
   auto& context = *config.mutable_linux()->mutable_security_context();
   for (const char* path : {"/proc/kcore", "/proc/keys", "/sys/firmware"}) {

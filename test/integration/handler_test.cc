@@ -21,12 +21,7 @@ class Handlers : public NodeTest {
     return "[[runtime]]\nname = \"broken\"\npath = \"/nowhere/crun\"\n"
            "[[runtime]]\nname = \"own\"\nkind = \"native\"\n";
   }
-  Pod RunPodWith(const std::string& handler) {
-    Pod pod;
-    pod.config = PodConfig(handler);
-    pod.id = Must(cri().RunPod(pod.config, handler));
-    return pod;
-  }
+  Pod RunPodWith(const std::string& handler) { return RunPod(PodConfig(handler), handler); }
   std::string Bundle(const Pod& pod, const std::string& container) {
     return Cat(daemon().state(), "/pods/", pod.id, "/containers/", container);
   }

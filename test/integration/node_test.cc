@@ -111,10 +111,10 @@ v1::ContainerConfig NodeTest::ContainerConfig(const std::string& name,
   return config;
 }
 
-NodeTest::Pod NodeTest::RunPod(const v1::PodSandboxConfig& config) {
+NodeTest::Pod NodeTest::RunPod(const v1::PodSandboxConfig& config, const std::string& handler) {
   Pod pod;
   pod.config = config;
-  pod.id = Must(cri().RunPod(config));
+  pod.id = Must(cri().RunPod(config, handler));
   return pod;
 }
 

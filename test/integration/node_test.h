@@ -82,7 +82,7 @@ class NodeTest : public testing::Test {
                                       const std::vector<std::string>& command) const;
 
   Pod RunPod(const std::string& name) { return RunPod(PodConfig(name)); }
-  Pod RunPod(const v1::PodSandboxConfig& config);
+  Pod RunPod(const v1::PodSandboxConfig& config, const std::string& handler = "");
   std::string Create(const Pod& pod, const v1::ContainerConfig& config);
   std::string Start(const Pod& pod, const v1::ContainerConfig& config);
   std::string Start(const Pod& pod, const std::string& name,

@@ -17,7 +17,6 @@ namespace crisp {
 namespace {
 
 using absl::StatusCode;
-using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
@@ -41,10 +40,7 @@ class Sandboxes : public NodeTest {
   }
 
   Pod RunSandboxed(const std::string& name, const std::string& handler = "runsc") {
-    Pod pod;
-    pod.config = PodConfig(name);
-    pod.id = Must(cri().RunPod(pod.config, handler));
-    return pod;
+    return RunPod(PodConfig(name), handler);
   }
   // Of all processes in the container.
   std::string Commands(const std::string& container) {

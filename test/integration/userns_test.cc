@@ -116,9 +116,7 @@ TEST_F(UserNamespaces, OciRuntimesJoinThem) {
   for (const std::string handler : {"crun", "runc"}) {
     ASSERT_THAT(MakeFolders(volume), IsOk());
     ASSERT_EQ(::chmod(closed.c_str(), 0700), 0);
-    Pod pod;
-    pod.config = Mapped(handler);
-    pod.id = Must(cri().RunPod(pod.config, handler));
+    const Pod pod = RunPod(Mapped(handler), handler);
     v1::ContainerConfig config = In(pod,
                                     "id -u; cat /proc/self/uid_map; stat -c %u /bin /volume; "
                                     "touch /volume/new; echo out >/dev/stdout; sleep 1000");
